@@ -1,0 +1,17 @@
+"""The command line: each command is one public function with the same words.
+
+Example:
+    >>> from livingdrug import cli
+    >>> cli.models(as_json=True)  # doctest: +SKIP
+"""
+
+from livingdrug.cli.app import main
+from livingdrug.cli.check import check
+from livingdrug.cli.cite import cite
+from livingdrug.cli.models import models
+from livingdrug.cli.report import report
+from livingdrug.cli.run import run
+from livingdrug.cli.show import show
+from livingdrug.cli.trial import trial
+
+__all__ = ["check", "cite", "main", "models", "report", "run", "show", "trial"]

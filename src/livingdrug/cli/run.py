@@ -1,0 +1,131 @@
+"""Follow one patient with one model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from livingdrug.cli.terminal import print_json, print_table, say
+from livingdrug.errors import InputError, SolveError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["run"]
+
+ROWS_SHOWN = 13
+POINTS = 400
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="Name of a model; `livingdrug models` lists them.")],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a parameter; may be repeated.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Start from a parameter set of the model.")] = None,
+    days: Annotated[float, typer.Option("--days", help="How many days to follow.")] = 365.0,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", help="Which output or state; may be repeated. [default: all outputs]"),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Write the course to a file ending in .csv, .parquet, .html, .svg or .png."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Where chance starts, for models with chance.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Follow one patient: print what the model says, or write it to a file."""
+    from livingdrug.library import load_model
+
+    if not (math.isfinite(days) and days > 0):
+        raise InputError(f"run: --days must be a positive number of days, got {days}")
+    chosen = load_model(model)
+    names = _outputs(chosen, output)
+    course = _course(chosen, _parameters(chosen, preset, values or []), names, days, seed)
+    units = {name: unit_of(chosen, name) for name in names}
+    if save is not None:
+        _save(course, units, chosen.name, save)
+    if as_json:
+        print_json({"model": chosen.name, "units": {"day": "day", **units}, "course": course.to_dict("list")})
+        return
+    _show(chosen.name, course, units)
+    if save is not None:
+        say(f"\nWritten to {save}")
+
+
+def _outputs(model: Any, asked: list[str] | None) -> list[str]:
+    known = [*model.outputs, *(name for name in model.states if name not in model.outputs)]
+    for name in asked or []:
+        if name not in known:
+            raise InputError(unknown_name(f"output of {model.name}", name, known))
+    return list(dict.fromkeys(asked or model.outputs or model.states))
+
+
+def unit_of(model: Any, name: str) -> str:
+    """Return the unit of an output or state of a model."""
+    return (model.outputs[name] if name in model.outputs else model.states[name]).unit
+
+
+def _parameters(model: Any, preset: str | None, assignments: list[str]) -> dict[str, float]:
+    """Return the changed parameters, from a parameter set and from NAME=VALUE."""
+    if preset is not None and preset not in model.parameter_sets:
+        raise InputError(unknown_name(f"parameter set of {model.name}", preset, model.parameter_sets))
+    changed = dict(model.parameter_sets[preset]) if preset is not None else {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            raise InputError(
+                f"--set {assignment!r}: write NAME=VALUE, for example --set {next(iter(model.parameters))}=1.5"
+            )
+        if name not in model.parameters:
+            raise InputError(unknown_name(f"parameter of {model.name}", name, model.parameters))
+        try:
+            changed[name] = float(text)
+        except ValueError:
+            unit = model.parameters[name].unit
+            raise InputError(
+                f"--set {assignment!r}: {text!r} is not a number; give {name} in {unit}, without the unit"
+            ) from None
+    return changed
+
+
+def _course(model: Any, changed: dict[str, float], names: list[str], days: float, seed: int) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    from livingdrug.engine.solve import solve
+
+    times = np.linspace(0.0, days, POINTS + 1)
+    solution = solve(model, changed, times, outputs=names, seed=seed)
+    if solution.status[0] != 0:
+        raise SolveError(f"run: the solve of {model.name} failed: {solution.failures()[0]}")
+    course = pd.DataFrame(solution.values[0], columns=names)
+    course.insert(0, "day", times)
+    return course
+
+
+def _show(name: str, course: pd.DataFrame, units: dict[str, str]) -> None:
+    """Print a plot of the first output and a short table of all."""
+    from livingdrug.cli.plot import plot
+    from livingdrug.reports.numbers import number
+
+    first = next(iter(units))
+    say(f"{name}: {first} [{units[first]}]")
+    for line in plot(course["day"].tolist(), course[first].tolist()):
+        say(line, style="cyan")
+    step = max(1, (len(course) - 1) // (ROWS_SHOWN - 1))
+    rows = [[number(value) for value in row] for row in course.iloc[::step].to_numpy().tolist()]
+    say("")
+    print_table("", ["day", *(f"{output} [{unit}]" for output, unit in units.items())], rows, range(len(units) + 1))
+    say("\nNot for clinical use.", style="dim")
+
+
+def _save(course: pd.DataFrame, units: dict[str, str], name: str, path: Path) -> None:
+    from livingdrug.reports.curves import write_course
+
+    write_course(course, units, name, path)

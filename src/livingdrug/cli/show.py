@@ -1,0 +1,55 @@
+"""Describe a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from livingdrug.cli.terminal import print_json, print_table, say
+
+__all__ = ["show"]
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="Name of a model; `livingdrug models` lists them.")],
+    latex: Annotated[bool, typer.Option("--latex", help="Print only the equations, in LaTeX.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Describe a model: its equations, and every parameter with unit, meaning and source."""
+    from livingdrug.library import load_model
+
+    chosen = load_model(model)
+    if latex:
+        typer.echo(chosen.to_latex())
+        return
+    data = _as_data(chosen)
+    if as_json:
+        print_json(data)
+        return
+    say(chosen.describe())
+    rows = [
+        (row["name"], f"{row['value']:g}", row["unit"], row["meaning"], row["source"]) for row in data["parameters"]
+    ]
+    print_table("\nParameters", ("Name", "Value", "Unit", "Meaning", "Source"), rows, (1,))
+    say(f"\nTo cite: livingdrug cite {chosen.name}. Not for clinical use.")
+
+
+def _as_data(model: Any) -> dict[str, Any]:
+    """Return a model as plain values."""
+    return {
+        "name": model.name,
+        "source": model.source,
+        "states": [_named(name, state) for name, state in model.states.items()],
+        "parameters": [
+            _named(name, parameter) | {"value": parameter.value, "source": parameter.source or model.source}
+            for name, parameter in model.parameters.items()
+        ],
+        "outputs": [_named(name, output) for name, output in model.outputs.items()],
+        "parameter_sets": list(model.parameter_sets),
+        "fingerprint": model.fingerprint,
+    }
+
+
+def _named(name: str, thing: Any) -> dict[str, Any]:
+    return {"name": name, "unit": thing.unit, "meaning": thing.meaning}

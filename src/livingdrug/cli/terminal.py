@@ -1,0 +1,61 @@
+"""What every command shares: printing for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = ["console", "print_json", "print_table", "say"]
+
+NOTICE = "Not for clinical use."
+
+
+def console(*, errors: bool = False) -> Any:
+    """Return the Rich console for standard output, or for standard error."""
+    from rich.console import Console
+
+    return Console(stderr=errors, highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a line for people; what stands in it is never read as markup."""
+    console().print(text, style=style, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON that every reader accepts: what is not finite becomes null."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = ()
+) -> None:
+    """Print a table; the columns named in ``numeric`` are set flush right."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    right = set(numeric)
+    grid = Table(title=escape(title) or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for index, heading in enumerate(headings):
+        grid.add_column(heading, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(str(cell)) for cell in row))
+    terminal = console()
+    terminal.print(grid, soft_wrap=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value made of what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)

@@ -1,0 +1,440 @@
+"""From a declared model to what a kernel computes: rates, Jacobian, elimination order, outputs, and where each number lives.
+
+Every quantity of a patient has a *slot*: states first, then parameters, crossing levels, infusion rates, time flags and
+jump modes, then values prepared from parameters alone. Events change slots, whatever they hold; the kernel keeps the
+slots of its lanes side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from livingdrug.engine.graph import Graph
+from livingdrug.errors import DeclarationError, InputError, unknown_name
+from livingdrug.model.expressions import Expression, Symbol, walk
+
+if TYPE_CHECKING:
+    from livingdrug.model.declaration import Model
+
+ADD, SET = 0, 1
+"""What an event does to its slot."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller wants computed; with the model's fingerprint it decides the code of the kernel.
+
+    Attributes:
+        outputs: names of outputs or states to be returned.
+        infused: states that receive infusions from outside the model.
+        crossings: (output, +1 above or -1 below, whether the patient's solve ends there).
+        extremes: (output, +1 maximum or -1 minimum).
+        tangents: parameters, or ``initial:STATE``, by which to differentiate.
+        stochastic: whether the model's jump processes are used.
+    """
+
+    outputs: tuple[str, ...]
+    infused: tuple[str, ...] = ()
+    crossings: tuple[tuple[str, int, bool], ...] = ()
+    extremes: tuple[tuple[str, int], ...] = ()
+    tangents: tuple[str, ...] = ()
+    stochastic: bool = True
+
+
+@dataclass(frozen=True)
+class JumpPlan:
+    """Where a birth-death process lives: its state, its two integrals, its mode slot, its thresholds."""
+
+    name: str
+    state: int
+    lean: int  # integral of death - birth per cell
+    deaths: int  # integral of death * exp(lean)
+    mode: int
+    below: float
+    above: float
+
+
+@dataclass
+class Layout:
+    """Names and slots of a kernel: what Python needs in order to call it (kept as JSON beside the code)."""
+
+    states: list[str] = field(default_factory=list)
+    model_states: int = 0
+    parameters: list[str] = field(default_factory=list)
+    levels: int = 0
+    rates: list[str] = field(default_factory=list)
+    flags: int = 0
+    modes: int = 0
+    prepared: int = 0
+    stops: list[tuple[int, int]] = field(default_factory=list)  # (slot, ADD or SET) of the model's own events
+    jumps: list[JumpPlan] = field(default_factory=list)
+    tangents: list[str] = field(default_factory=list)
+    flops: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        """Slots that are stored for each patient (all but the prepared ones)."""
+        return len(self.states) + len(self.parameters) + self.levels + len(self.rates) + self.flags + self.modes
+
+    @property
+    def first_parameter(self) -> int:
+        """Slot of the first parameter."""
+        return len(self.states)
+
+    @property
+    def first_level(self) -> int:
+        """Slot of the first crossing level."""
+        return self.first_parameter + len(self.parameters)
+
+    @property
+    def first_rate(self) -> int:
+        """Slot of the first infusion rate."""
+        return self.first_level + self.levels
+
+    @property
+    def first_flag(self) -> int:
+        """Slot of the first time flag: 1 before its time, 0 from then on."""
+        return self.first_rate + len(self.rates)
+
+    @property
+    def first_mode(self) -> int:
+        """Slot of the first jump mode: 0 rate equation, 1 birth-death process."""
+        return self.first_flag + self.flags
+
+
+@dataclass
+class System:
+    """A model in graph form, ready to be written as code."""
+
+    graph: Graph
+    layout: Layout
+    time: int
+    slots: list[int]  # node of each slot, the prepared ones last
+    floors: list[float]
+    rates: list[int]
+    slopes: dict[tuple[int, int], int]  # Jacobian
+    rates_by_time: list[int]
+    initial: list[int]
+    stop_times: list[int]
+    stop_values: list[int]
+    outputs: list[int]
+    crossings: list[int]  # reached when the value is >= 0
+    extremes: list[tuple[int, int]]  # value (to be maximised) and its slope in time
+    pivots: list[int] = field(default_factory=list)
+    pattern: list[tuple[int, int]] = field(default_factory=list)  # of the factorised matrix
+
+
+def lower(model: type[Model], request: Request) -> System:
+    """Turn a declared model and a request into a :class:`System`.
+
+    Raises:
+        InputError: if the request names an output, state or parameter that the model lacks.
+        DeclarationError: if a condition on time cannot be turned into a stop, or sensitivities of a jump model are asked for.
+    """
+    return _Lowering(model, request).result()
+
+
+class _Lowering:
+    def __init__(self, model: type[Model], request: Request) -> None:
+        self.model, self.request = model, request
+        self.graph = Graph()
+        self.layout = Layout()
+        self.names: dict[Expression, int] = {}
+        self.flag_times: list[int] = []
+        self.flag_nodes: list[int] = []
+        g = self.graph
+        self.time = g.named("time")
+        self.state_nodes = [g.named(f"state {s}") for s in model.states]
+        self.parameter_nodes = [g.named(f"parameter {p}") for p in model.parameters]
+        for part, node in zip(model.states.values(), self.state_nodes, strict=True):
+            self.names[part] = node
+        for name, node in zip(model.parameters, self.parameter_nodes, strict=True):
+            self.names[model.parameters[name]] = node
+        self.jumps = list(model.jumps) if request.stochastic else []
+        if request.tangents and self.jumps:
+            raise DeclarationError(
+                f"sensitivities of {model.name} were asked for, but {self.jumps[0].state.name} is a random birth-death "
+                "process below its threshold and has no derivative; solve with stochastic=False"
+            )
+
+    def result(self) -> System:
+        g, model, layout = self.graph, self.model, self.layout
+        layout.states = list(model.states)
+        layout.model_states = len(layout.states)
+        layout.parameters = list(model.parameters)
+        floors = [s.floor for s in model.states.values()]
+        rates = [self.read(model.rates[s]) for s in model.states.values()]
+        initial = [self.read(s.initial) for s in model.states.values()]
+        self.infusions(rates)
+        nodes = list(self.state_nodes)
+        self.modes: list[int] = []
+        plans = self.jump_processes(rates, nodes, floors, initial)
+        stops = self.stops(rates)
+        outputs = [self.output(name) for name in self.request.outputs]
+        crossings, levels = self.crossings()
+        if self.request.tangents:
+            outputs = self.tangents(nodes, rates, floors, initial, outputs, stops)
+        extremes = self.extremes(nodes, rates)
+        layout.levels = len(levels)
+        layout.flags, layout.modes = len(self.flag_nodes), len(self.modes)
+        slots = [*nodes, *self.parameter_nodes, *levels, *self.rate_nodes, *self.flag_nodes, *self.modes]
+        layout.jumps = [self.placed(p, layout) for p in plans]
+        layout.stops = [(self.slot_of(target, slots), action) for _, target, action, _ in stops]
+        derivatives = g.derivatives(rates, [*nodes, self.time])
+        n = len(nodes)
+        system = System(
+            graph=g,
+            layout=layout,
+            time=self.time,
+            slots=slots,
+            floors=floors,
+            rates=rates,
+            slopes={(i, j): d for i, row in enumerate(derivatives) for j, d in row.items() if j < n},
+            rates_by_time=[row.get(n, g.zero) for row in derivatives],
+            initial=initial,
+            stop_times=[t for t, _, _, _ in stops],
+            stop_values=[v for _, _, _, v in stops],
+            outputs=outputs,
+            crossings=crossings,
+            extremes=extremes,
+        )
+        self.prepare(system)
+        system.pivots, system.pattern = elimination(n, set(system.slopes))
+        return system
+
+    # -- formulas ---------------------------------------------------------------------------------------------------
+    def read(self, expression: Expression) -> int:
+        """Node of a declared formula, its conditions on time replaced by flags."""
+        for part in walk(expression):
+            if part not in self.names and part.operation in {"lt", "le"}:
+                flag = self.flag(part)
+                if flag is not None:
+                    self.names[part] = flag
+        return self.graph.read(expression, self.names | {s: self.time for s in _times(expression)})
+
+    def flag(self, condition: Expression) -> int | None:
+        """Condition node for a comparison of time with parameters, or None if states take part."""
+        kinds = {s.kind for s in walk(condition) if isinstance(s, Symbol)}
+        if "time" not in kinds or "state" in kinds:
+            return None
+        g = self.graph
+        names = self.names | {s: self.time for s in _times(condition)}
+        left, right = (g.read(o, names) for o in condition.operands)
+        gap = g.sub(left, right)  # the condition holds where this is negative
+        slope = g.derivatives([gap], [self.time])[0].get(0, g.zero)
+        if not g.is_number(slope) or g.value[slope] == 0:
+            raise DeclarationError(
+                f"{self.model.name}: the condition {condition} does not compare time itself with something known; "
+                "write it as time < ... or time > ..."
+            )
+        at_zero = self.replaced(gap, self.time, g.zero)
+        at = g.make("div", g.neg(at_zero), slope)
+        if at not in self.flag_times:
+            self.flag_times.append(at)
+            self.flag_nodes.append(g.named(f"flag {len(self.flag_nodes)}"))
+        before = g.make("lt", g.number(0.5), self.flag_nodes[self.flag_times.index(at)])
+        return before if g.value[slope] > 0 else g.make("not", before)
+
+    def replaced(self, root: int, old: int, new: int) -> int:
+        """The formula with one symbol replaced."""
+        g, done = self.graph, {old: new}
+        for node in g.reachable([root]):
+            if node not in done:
+                operands = tuple(done[o] for o in g.operands[node])
+                done[node] = node if operands == g.operands[node] else g.make(g.operation[node], *operands)
+        return done[root]
+
+    def output(self, name: str) -> int:
+        """Node of an output (in its declared unit) or of a state."""
+        g = self.graph
+        if name in self.model.outputs:
+            output = self.model.outputs[name]
+            return g.make("div", self.read(output.expression), g.number(output.factor))
+        if name in self.model.states:
+            state = self.model.states[name]
+            return g.make("div", self.names[state], g.number(state.factor))
+        raise InputError(unknown_name("output", name, [*self.model.outputs, *self.model.states], place=self.model.name))
+
+    # -- the parts of a model ---------------------------------------------------------------------------------------
+    def infusions(self, rates: list[int]) -> None:
+        """One more slot and one more term for each state that is infused."""
+        wanted = set(self.request.infused)
+        wanted |= {e.target.name for e in self.model.events if e.kind == "infusion"}
+        self.rate_nodes = []
+        for i, name in enumerate(self.model.states):
+            if name in wanted:
+                node = self.graph.named(f"infusion {name}")
+                self.rate_nodes.append(node)
+                self.layout.rates.append(name)
+                rates[i] = self.graph.add(rates[i], node)
+
+    def jump_processes(self, rates: list[int], nodes: list[int], floors: list[float], initial: list[int]) -> list[Any]:
+        """Freeze a state in jump mode and add the two integrals of Kendall's solution."""
+        g, plans = self.graph, []
+        names = list(self.model.states)
+        for jump in self.jumps:
+            i = names.index(jump.state.name)
+            cells = self.names[jump.state]
+            birth, death = (self.per_cell(self.read(e), cells, jump.state.name) for e in (jump.birth, jump.death))
+            mode = g.named(f"mode {jump.state.name}")
+            self.modes.append(mode)
+            jumping = g.make("lt", g.number(0.5), mode)
+            rates[i] = g.where(jumping, g.zero, rates[i])
+            lean = g.named(f"state lean of {jump.state.name}")
+            rates.append(g.where(jumping, g.sub(death, birth), g.zero))
+            rates.append(g.where(jumping, g.mul(death, g.make("exp", lean)), g.zero))
+            plans.append((jump, i, len(nodes)))
+            nodes += [lean, g.named(f"state deaths of {jump.state.name}")]
+            self.layout.states += [f"lean of {jump.state.name}", f"deaths of {jump.state.name}"]
+            floors += [1.0, 1.0]
+            initial += [g.zero, g.zero]
+        return plans
+
+    def per_cell(self, rate: int, cells: int, name: str) -> int:
+        """The rate divided by the number of cells, which must not depend on that number any more."""
+        g = self.graph
+        slope = g.derivatives([rate], [cells])[0].get(0, g.zero)
+        if cells in g.symbols([slope]):
+            raise DeclarationError(
+                f"{self.model.name}: the birth and death rates of {name} must be proportional to {name}; "
+                "processes with other rates are not supported yet"
+            )
+        return slope
+
+    def placed(self, plan: Any, layout: Layout) -> JumpPlan:
+        jump, state, lean = plan
+        mode = layout.first_mode + self.jumps.index(jump)
+        return JumpPlan(jump.state.name, state, lean, lean + 1, mode, float(jump.below), float(jump.above))
+
+    def stops(self, rates: list[int]) -> list[tuple[int, Any, int, int]]:
+        """(time, target slot, action, value) of the model's own events and flags; values are nodes."""
+        g, found = self.graph, []
+        for event in self.model.events:
+            at, amount = self.read(event.at), self.read(event.amount)
+            target = self.names[event.target]
+            if event.kind == "infusion":
+                duration = self.read(event.duration)
+                rate = g.mul(amount, g.inv(duration))
+                slot = self.rate_nodes[self.layout.rates.index(event.target.name)]
+                found += [(at, slot, ADD, rate), (g.add(at, duration), slot, ADD, g.neg(rate))]
+            else:
+                found.append((at, target, ADD if event.kind == "bolus" else SET, amount))
+        return [*((t, f, SET, g.zero) for t, f in zip(self.flag_times, self.flag_nodes, strict=True)), *found]
+
+    def slot_of(self, target: int, slots: Sequence[int]) -> int:
+        return list(slots).index(target)
+
+    def crossings(self) -> tuple[list[int], list[int]]:
+        """Values that are >= 0 from the crossing on, and the nodes of their levels."""
+        g, found, levels = self.graph, [], []
+        for k, (name, sign, _) in enumerate(self.request.crossings):
+            level = g.named(f"level {k}")
+            levels.append(level)
+            value = self.output(name)
+            found.append(g.sub(value, level) if sign > 0 else g.sub(level, value))
+        return found, levels
+
+    def extremes(self, nodes: list[int], rates: list[int]) -> list[tuple[int, int]]:
+        """Each value to be maximised with its total derivative in time."""
+        g, found = self.graph, []
+        for name, sign in self.request.extremes:
+            value = self.output(name)
+            value = value if sign > 0 else g.neg(value)
+            slopes = g.derivatives([value], [*nodes, self.time])[0]
+            total = slopes.pop(len(nodes), g.zero)
+            for j, d in slopes.items():
+                total = g.add(total, g.mul(d, rates[j]))
+            found.append((value, total))
+        return found
+
+    # -- derivatives by parameters ----------------------------------------------------------------------------------
+    def tangents(
+        self, nodes: list[int], rates: list[int], floors: list[float], initial: list[int], outputs: list[int], stops: list[Any]
+    ) -> list[int]:
+        """Add the variational equations: dS/dt = J S + df/dq for each chosen quantity q; return outputs and their slopes."""
+        g, n = self.graph, len(nodes)
+        directions = [self.direction(name) for name in self.request.tangents]
+        self.layout.tangents = list(self.request.tangents)
+        jacobian = g.derivatives(rates, nodes)
+        parameters = [d if isinstance(d, int) else g.one for d in directions]
+        by_parameter = g.derivatives([*rates, *initial, *outputs, *(s[0] for s in stops), *(s[3] for s in stops)], parameters)
+        slopes_of_outputs = g.derivatives(outputs, nodes)
+        result = list(outputs)
+        self.stop_tangents: list[tuple[int, int]] = []
+        for q, name in enumerate(self.request.tangents):
+            tangent = [g.named(f"state {s} by {name}") for s in self.layout.states[:n]]
+            for i in range(n):
+                rate = by_parameter[i].get(q, g.zero)
+                for j, slope in jacobian[i].items():
+                    rate = g.add(g.mul(slope, tangent[j]), rate)
+                rates.append(rate)
+                start = by_parameter[n + i].get(q, g.zero)
+                initial.append(g.one if directions[q] == f"initial {i}" else start)
+                floors.append(floors[i])
+            nodes += tangent
+            self.layout.states += [f"{s} by {name}" for s in self.layout.states[:n]]
+            for k in range(len(outputs)):
+                value = by_parameter[2 * n + k].get(q, g.zero)
+                for j, slope in slopes_of_outputs[k].items():
+                    value = g.add(g.mul(slope, tangent[j]), value)
+                result.append(value)
+            first = 2 * n + len(outputs)
+            self.stop_tangents += [
+                (by_parameter[first + e].get(q, g.zero), by_parameter[first + len(stops) + e].get(q, g.zero))
+                for e in range(len(stops))
+            ]
+        return result
+
+    def direction(self, name: str) -> int | str:
+        """Node of the parameter, or a mark for the initial value of a state."""
+        states = list(self.model.states)
+        if name in self.model.parameters:
+            return self.parameter_nodes[list(self.model.parameters).index(name)]
+        if name.startswith("initial:") and name[8:] in states:
+            return f"initial {states.index(name[8:])}"
+        allowed = [*self.model.parameters, *(f"initial:{s}" for s in states)]
+        raise InputError(unknown_name("parameter", name, allowed, place=self.model.name))
+
+    # -- hoisting ---------------------------------------------------------------------------------------------------
+    def prepare(self, system: System) -> None:
+        """Give a slot of its own to every largest part that depends on parameters alone."""
+        g = self.graph
+        roots = [*system.rates, *system.slopes.values(), *system.rates_by_time, *system.outputs, *system.crossings]
+        roots += [n for pair in system.extremes for n in pair]
+        kept = set(self.parameter_nodes) | set(system.slots[self.layout.first_level : self.layout.first_rate])
+        constant: dict[int, bool] = {}
+        wanted: dict[int, None] = {}
+        for node in g.reachable(roots):
+            operands = g.operands[node]
+            is_symbol = g.operation[node] == "symbol"
+            constant[node] = node in kept if is_symbol else all(constant[o] for o in operands)
+            if not constant[node]:
+                wanted |= {o: None for o in operands if constant[o]}
+        wanted |= {r: None for r in roots if constant[r]}
+        prepared = [n for n in wanted if g.operands[n] and g.operation[n] not in {"lt", "le", "and", "or", "not"}]
+        self.layout.prepared = len(prepared)
+        system.slots += prepared
+
+
+def _times(expression: Expression) -> list[Symbol]:
+    return [s for s in walk(expression) if isinstance(s, Symbol) and s.kind == "time"]
+
+
+def elimination(n: int, pattern: set[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
+    """Order of pivots on the diagonal that makes little fill-in (Markowitz 1957), and the filled pattern."""
+    filled = pattern | {(i, i) for i in range(n)}
+    rows, pivots = set(range(n)), []
+    while rows:
+
+        def cost(k: int) -> int:
+            return (sum((i, k) in filled for i in rows) - 1) * (sum((k, j) in filled for j in rows) - 1)
+
+        pivot = min(sorted(rows), key=cost)
+        rows.remove(pivot)
+        pivots.append(pivot)
+        above = [i for i in rows if (i, pivot) in filled]
+        right = [j for j in rows if (pivot, j) in filled]
+        filled |= {(i, j) for i in above for j in right}
+    return pivots, sorted(filled)

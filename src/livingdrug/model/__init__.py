@@ -1,0 +1,1 @@
+"""What a model is: declaration, symbols, parameters, checks, vocabulary of outputs."""

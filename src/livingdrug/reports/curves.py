@@ -1,0 +1,101 @@
+"""The course of one patient as a file: a table, a picture, or a page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from livingdrug.errors import InputError, unknown_name
+from livingdrug.reports import charts
+from livingdrug.storage import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FORMATS", "write_course"]
+
+FORMATS = (".csv", ".parquet", ".html", ".svg", ".png")
+SPAN_FOR_LOGARITHM = 100.0
+
+
+def write_course(course: pd.DataFrame, units: dict[str, str], title: str, path: str | os.PathLike[str]) -> Path:
+    """Write one patient's course to a file; the name's ending says in which form.
+
+    Args:
+        course: column ``day`` and one column per output.
+        units: output -> unit.
+        title: the heading of a page.
+        path: ending in .csv, .parquet, .html, .svg or .png.
+
+    Raises:
+        InputError: the ending is unknown.
+        LivingDrugError: the file cannot be written.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in FORMATS:
+        raise InputError(f"save {str(path)!r}: {unknown_name('ending of a file', ending or '(none)', FORMATS)}")
+    target = Path(path).expanduser()
+    write_atomically(target, _content(course, units, title, ending))
+    return target
+
+
+def _content(course: pd.DataFrame, units: dict[str, str], title: str, ending: str) -> str | bytes:
+    if ending == ".csv":
+        return _with_units(course, units).to_csv(index=False)
+    if ending == ".parquet":
+        return _with_units(course, units).to_parquet(None, index=False)
+    chart = _chart(course, units)
+    if ending == ".png":
+        return charts.picture(chart)
+    return charts.drawing(chart) if ending == ".svg" else _page(chart, title)
+
+
+def _with_units(course: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
+    """Name the columns with their units: ``time_day``, ``car_t_blood_cells_per_uL``."""
+    named = {name: f"{name}_{_as_word(unit)}" if _as_word(unit) else name for name, unit in units.items()}
+    return course.rename(columns={"day": "time_day", **named})
+
+
+def _as_word(unit: str) -> str:
+    """Return a unit as part of a column's name.
+
+    Example:
+        >>> _as_word("cells/uL"), _as_word("1/day"), _as_word("1")
+        ('cells_per_uL', 'per_day', '')
+    """
+    words = unit.replace("**", "").replace("*", "_").replace(" ", "_").replace("1/", "per_").replace("/", "_per_")
+    return "" if words in ("1", "dimensionless") else words
+
+
+def _chart(course: pd.DataFrame, units: dict[str, str]) -> Any:
+    import altair as alt
+
+    return alt.vconcat(*(_curve(course, name, unit) for name, unit in units.items()), spacing=24)
+
+
+def _curve(course: pd.DataFrame, name: str, unit: str) -> Any:
+    import altair as alt
+
+    rows = course[["day", name]].rename(columns={name: "value"}).to_dict("records")
+    positive = [row["value"] for row in rows if row["value"] > 0]
+    logarithmic = bool(positive) and max(positive) / min(positive) > SPAN_FOR_LOGARITHM
+    if logarithmic:
+        rows = [row for row in rows if row["value"] > 0]
+    scale = alt.Scale(type="log" if logarithmic else "linear", nice=True)
+    words = name.replace("_", " ") + ("" if unit in ("1", "dimensionless") else f", {unit}")
+    x = alt.X("day:Q", title="day", axis=alt.Axis(grid=False))
+    y = alt.Y("value:Q", title=words, scale=scale, axis=alt.Axis(tickCount=5))
+    return charts.line(rows, x, y, "simulated").properties(width=charts.WIDE.width, height=220)
+
+
+def _page(chart: Any, title: str) -> str:
+    from markupsafe import escape
+
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark;{charts.variables(0)}}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{charts.variables(1)}}}}}{charts.colour_rules()}"
+        "body{max-width:52rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}svg{width:100%;height:auto}</style>"
+        f"<p><strong>Not for clinical use.</strong></p><h1>{escape(title)}</h1>{charts.drawing(chart)}</html>"
+    )

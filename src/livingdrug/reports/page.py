@@ -1,0 +1,92 @@
+"""The report of a trial: one HTML file that opens anywhere, offline, on a phone, in light or dark, or on paper."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from livingdrug.storage import write_atomically
+
+__all__ = ["Report", "report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report.
+
+    Attributes:
+        html: the whole page; it needs no other file, no network and no script.
+    """
+
+    html: str
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page to a file, whole or not at all, and return its path.
+
+        Raises:
+            LivingDrugError: the file cannot be written there.
+
+        Example:
+            >>> import tempfile
+            >>> Report("<!doctype html>").save(f"{tempfile.mkdtemp()}/report.html").name
+            'report.html'
+        """
+        target = Path(path).expanduser()
+        write_atomically(target, self.html)
+        return target
+
+    def _repr_html_(self) -> str:
+        """Show the report inside a notebook, walled off from the notebook's own style."""
+        from markupsafe import escape
+
+        return f'<iframe srcdoc="{escape(self.html)}" style="width:100%;height:80vh;border:0" title="report"></iframe>'
+
+
+def report(outcome: Any) -> Report:
+    """Return the report of a trial's outcome.
+
+    Args:
+        outcome: what ``Trial.run`` returned.
+
+    Example:
+        >>> import livingdrug as ld
+        >>> outcome = ld.Trial.builtin("zuma-1").run(patients=200, seed=1)  # doctest: +SKIP
+        >>> ld.report(outcome).save("zuma-1.html")  # doctest: +SKIP
+    """
+    from livingdrug.reports import charts, sections
+    from livingdrug.reports.figures import figures
+    from livingdrug.reports.glossary import GLOSSARY
+
+    return Report(
+        _template().render(
+            trial=sections.headline(outcome),
+            cards=sections.cards(outcome),
+            flow=sections.flow(outcome),
+            figures=figures(outcome),
+            endpoints=sections.endpoints(outcome),
+            parameters=sections.parameters(outcome),
+            assumptions=outcome.assumptions,
+            failures=sections.failures(outcome),
+            facts=sections.facts(outcome),
+            sources=sections.sources(outcome),
+            glossary=GLOSSARY,
+            light=charts.variables(0),
+            dark=charts.variables(1),
+            colour_rules=charts.colour_rules(),
+        )
+    )
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
