@@ -4,33 +4,33 @@ Neither is a published model: they are made of the usual parts of CAR-T models, 
 what a solver does with an easy and with a demanding problem. Nothing clinical follows from them.
 """
 
-from livingdrug.model import Model, bolus, ddt, lognormal, maximum, minimum, parameter, state, time
+from livingdrug.model.declaration import Model
+from livingdrug.model.expressions import maximum, minimum, time
+from livingdrug.model.symbols import bolus, ddt, lognormal, parameter, state
 
 
 def rate(value: float, spread: float, meaning: str):
     """A parameter per day with a log-normal spread."""
-    return parameter(value, "1/day", meaning, source="assumed", spread=lognormal(spread))
+    return parameter(value, "1/day", meaning, spread=lognormal(spread))
 
 
 def number(value: float, spread: float, meaning: str):
     """A parameter without unit with a log-normal spread."""
-    return parameter(value, "1", meaning, source="assumed", spread=lognormal(spread))
+    return parameter(value, "1", meaning, spread=lognormal(spread))
 
 
 def cells(value: float, spread: float, meaning: str):
     """A parameter in cells with a log-normal spread."""
-    return parameter(value, "cell", meaning, source="assumed", spread=lognormal(spread))
+    return parameter(value, "cell", meaning, spread=lognormal(spread))
 
 
 def constant(value: float, unit: str, meaning: str):
     """A parameter that is the same in all patients."""
-    return parameter(value, unit, meaning, source="assumed")
+    return parameter(value, unit, meaning)
 
 
 class Small(Model):
     """Five states, no events: injected cells become effectors that multiply on antigen, kill, and leave memory."""
-
-    source = "assumed"
 
     dose = cells(2e8, 0.5, "cells infused")
     burden = cells(2e11, 1.0, "tumour cells at infusion")
@@ -50,7 +50,7 @@ class Small(Model):
     killing = rate(0.9, 0.4, "highest rate of killing")
     killing_ratio = number(0.3, 0.6, "weight of the tumour in the saturation of killing")
     half_killing = cells(1e8, 0.8, "CAR-T cells for half of the killing when there is little tumour")
-    release = parameter(2e-11, "pg/mL/cell", "cytokine per killed cell", source="assumed", spread=lognormal(0.5))
+    release = parameter(2e-11, "pg/mL/cell", "cytokine per killed cell", spread=lognormal(0.5))
     clearance = rate(4.0, 0.3, "loss of cytokine")
     one_cell = constant(1.0, "cell", "below this a tumour hardly grows")
     first_moment = constant(1e-6, "day", "keeps the power of time smooth at zero")
@@ -78,13 +78,11 @@ class Small(Model):
         - kill * tumour,
         ddt(cytokine): release * kill * tumour - clearance * cytokine,
     }
-    outputs = {}
+    outputs = {"tumour_cells": tumour}
 
 
 class Full(Model):
     """Seventeen states, eight doses at four of them patient-specific times: conditioning, cells, cytokines, rescue."""
-
-    source = "assumed"
 
     dose = cells(1e8, 0.4, "CAR-T cells infused")
     memory_share = number(0.3, 0.3, "share of memory cells in the dose")
@@ -95,7 +93,7 @@ class Full(Model):
     cyclophosphamide_dose = number(1.0, 0.1, "one of three doses")
     tocilizumab_dose = number(1200.0, 0.1, "the one dose")
     steroid_dose = number(10.0, 0.1, "one of three doses")
-    rescue_day = parameter(9.0, "day", "day of tocilizumab", source="assumed", spread=lognormal(0.08))
+    rescue_day = parameter(9.0, "day", "day of tocilizumab", spread=lognormal(0.08))
 
     slow_expansion = rate(0.06, 0.3, "growth on antigen, late")
     fast_expansion = rate(0.75, 0.25, "growth on antigen, early, on top")
@@ -134,24 +132,22 @@ class Full(Model):
     b_cell_by_fludarabine = rate(0.2, 0.3, "death of B cells by fludarabine")
     fludarabine_loss = rate(1.8, 0.2, "elimination")
     cyclophosphamide_loss = rate(2.6, 0.2, "elimination")
-    il6_base = parameter(60.0, "pg/mL/day", "release of IL-6 in health", source="assumed", spread=lognormal(0.3))
-    il6_by_killing = parameter(6e-8, "pg/mL/cell", "IL-6 per killed cell", source="assumed", spread=lognormal(0.5))
-    il6_by_macrophages = parameter(3e4, "pg/mL/day", "IL-6 by macrophages", source="assumed", spread=lognormal(0.5))
+    il6_base = parameter(60.0, "pg/mL/day", "release of IL-6 in health", spread=lognormal(0.3))
+    il6_by_killing = parameter(6e-8, "pg/mL/cell", "IL-6 per killed cell", spread=lognormal(0.5))
+    il6_by_macrophages = parameter(3e4, "pg/mL/day", "IL-6 by macrophages", spread=lognormal(0.5))
     il6_loss = rate(12.0, 0.25, "loss of IL-6 with all receptors free")
     tocilizumab_loss = rate(0.12, 0.2, "elimination")
     binding = rate(0.05, 0.2, "tocilizumab to receptor")
     unbinding = rate(1.0, 0.2, "tocilizumab from receptor")
     internalisation = rate(0.3, 0.2, "loss of the complex")
     receptors = number(4.0, 0.2, "IL-6 receptors in all")
-    interferon_by_killing = parameter(
-        8e-9, "pg/mL/cell", "interferon per killed cell", source="assumed", spread=lognormal(0.5)
-    )
+    interferon_by_killing = parameter(8e-9, "pg/mL/cell", "interferon per killed cell", spread=lognormal(0.5))
     interferon_loss = rate(6.0, 0.25, "loss of interferon")
     macrophage_activation = rate(1.0, 0.3, "activation of macrophages")
-    half_interferon = parameter(200.0, "pg/mL", "interferon for half of it", source="assumed", spread=lognormal(0.5))
+    half_interferon = parameter(200.0, "pg/mL", "interferon for half of it", spread=lognormal(0.5))
     macrophage_calming = rate(0.4, 0.3, "macrophages calming down")
     endothelium_activation = rate(0.5, 0.3, "activation of endothelium")
-    half_il6 = parameter(500.0, "pg/mL", "IL-6 signal for half of it", source="assumed", spread=lognormal(0.5))
+    half_il6 = parameter(500.0, "pg/mL", "IL-6 signal for half of it", spread=lognormal(0.5))
     endothelium_calming = rate(0.25, 0.3, "endothelium calming down")
     steroid_loss = rate(0.5, 0.2, "elimination")
     one_cell = constant(1.0, "cell", "below this a tumour hardly grows")
@@ -217,11 +213,7 @@ class Full(Model):
         ddt(tocilizumab): -tocilizumab_loss * tocilizumab - bound + unbinding * blocked,
         ddt(blocked): bound - (unbinding + internalisation) * blocked,
         ddt(interferon): interferon_by_killing * killed - interferon_loss * interferon,
-        ddt(macrophages): macrophage_activation
-        * interferon
-        / (interferon + half_interferon)
-        * (1 - macrophages)
-        / calm
+        ddt(macrophages): macrophage_activation * interferon / (interferon + half_interferon) * (1 - macrophages) / calm
         - macrophage_calming * macrophages,
         ddt(endothelium): endothelium_activation * il6 * free / (il6 * free + half_il6) * (1 - endothelium)
         - endothelium_calming * endothelium,
@@ -246,4 +238,4 @@ class Full(Model):
         bolus(steroid, steroid_dose, at=rescue + 2 * one_day),
         bolus(steroid, steroid_dose, at=rescue + 3 * one_day),
     ]
-    outputs = {}
+    outputs = {"tumour_cells": positive + negative}

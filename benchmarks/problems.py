@@ -1,5 +1,6 @@
 """The bench's two problems as numbers: parameters of many patients, output times, doses, and how errors are counted."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,13 @@ class Problem:
     def states(self) -> list[str]:
         """Names of the states, in the order of every array."""
         return list(self.model.states)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the problem's formulas and times, for what is kept in the cache."""
+        doses = [(self.formula(event.at), self.formula(event.amount)) for event in self.model.events]
+        start = [self.formula(state.initial) for state in self.model.states.values()]
+        return hashlib.sha256(repr((self.rates, start, doses, self.times.tolist())).encode()).hexdigest()[:12]
 
     @cached_property
     def parameters(self) -> list[str]:
@@ -90,9 +98,15 @@ class Problem:
     # -- for the peers: states divided by their floors, so that one absolute tolerance suits all of them ------------
 
     def scaled(self, parameters: Array) -> tuple[Array, Array, Array]:
-        """Initial states, event times and what is added, the states divided by their floors."""
+        """Initial states, event times and what is added, the states divided by their floors.
+
+        Doses at time zero are part of the initial states.
+        """
+        start = self.initial(parameters)
         times, added = self.doses(parameters)
-        return self.initial(parameters) / self.floor, times, added / self.floor
+        while times.shape[1] and not times[:, 0].any():
+            start, times, added = start + added[:, 0], times[:, 1:], added[:, 1:]
+        return start / self.floor, np.ascontiguousarray(times), np.ascontiguousarray(added / self.floor)
 
     @cached_property
     def symbols(self) -> dict[expressions.Expression, sympy.Symbol]:

@@ -84,18 +84,11 @@ def compiled(problem: Problem, method: str, spans: tuple[tuple[int, int], ...]):
     return jax.jit(jax.vmap(course(problem, method, spans), in_axes=(0, 0, 0, 0, None)))
 
 
-def without_empty_stretch(state, days, added):
-    """Doses given to all patients at time zero belong to the initial state."""
-    while days.shape[1] and not days[:, 0].any():
-        state, days, added = state + added[:, 0], days[:, 1:], added[:, 1:]
-    return state, days, added
-
-
 def run(problem: Problem, parameters, tolerance: float, method: str = METHODS[0]) -> Run:
     """Solve for all patients; compilation happens before the clock starts."""
-    state, days, added = without_empty_stretch(*problem.scaled(parameters))
+    state, days, added = problem.scaled(parameters)
     # The spans are those of many patients, so that every batch has the same and none is compiled anew.
-    many = without_empty_stretch(*problem.scaled(problem.sample(20_000, 99)))[1]
+    many = problem.scaled(problem.sample(20_000, 99))[1]
     solve = compiled(problem, method, tuple(windows(problem.times, many, problem.end)))
     parts = [slice(at, at + BATCH) for at in range(0, len(parameters), BATCH)]
     for part in {len(parameters[p]): p for p in parts}.values():

@@ -5,7 +5,6 @@ Every message says what was asked, what was found, what is allowed and what to d
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -69,6 +68,8 @@ def nearest_names(asked: object, allowed: Iterable[object], count: int = 3) -> l
         >>> nearest_names("tumor", ["tumour", "car_t", "time"])
         ['tumour']
     """
+    import difflib  # only when there is something to complain about
+
     names = {str(name).lower(): str(name) for name in allowed}
     return [names[found] for found in difflib.get_close_matches(str(asked).lower(), list(names), n=count, cutoff=0.55)]
 

@@ -62,9 +62,9 @@ UNIT_NAMES = tuple(
     name.strip() for line in DEFINITIONS.split("\n") for name in line.split("=") if re.fullmatch(r"[A-Za-z]+", name.strip())
 )
 
-_POWER = r"(?:\s*(?:\*\*|\^)\s*(?:-?[0-9](?:\.[0-9]{1,3})?|\(-?[0-9]/[0-9]\)))?"
+_POWER = r"(?: *(?:\*\*|\^) *(?:-?[0-9](?:\.[0-9]{1,3})?|\(-?[0-9]/[0-9]\)))?"
 _FACTOR = rf"(?:1|[A-Za-z]+{_POWER})"
-_GRAMMAR = re.compile(rf"\s*{_FACTOR}(?:\s*[*/]\s*{_FACTOR})*\s*")
+_GRAMMAR = re.compile(rf" *{_FACTOR}(?: *[*/] *{_FACTOR})* *")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Made:
     published_survival: pd.DataFrame
     flow: list[tuple[str, int, str]]
     assumptions: list[str]
+    stated: pd.DataFrame
     sources: list[str]
     configuration: dict[str, Any]
     failures: list[Any] = field(default_factory=list)
@@ -42,14 +43,33 @@ def make_outcome(patients: int = 400, seed: int = 1, name: str = "zuma-1", title
         trial=SimpleNamespace(name=name, title=title, model="kimmel2021", horizon_days=2000.0, size=101),
         seed=seed,
         patients=cohort,
-        summary=pd.concat([_course("car_t_blood", _car), _course("lymphocytes_blood", _alc), _course("tumour_volume", _tumour)]),
+        summary=pd.concat(
+            [
+                _course("car_t_blood", _car),
+                _course("absolute_lymphocyte_count", _alc),
+                _course("tumour_volume", _tumour),
+            ]
+        ),
         endpoints=_endpoints(),
         survival=_survival(),
-        published_survival=pd.DataFrame({"day": [0.0, 60, 95, 140, 200, 300, 380, 740], "pfs": [1, 0.9, 0.7, 0.55, 0.49, 0.45, 0.42, 0.42]}),
+        published_survival=pd.DataFrame(
+            {"day": [0.0, 60, 95, 140, 200, 300, 380, 740], "pfs": [1, 0.9, 0.7, 0.55, 0.49, 0.45, 0.42, 0.42]}
+        ),
         flow=_flow(cohort),
         assumptions=["Invented numbers, for a test of the report.", "Every patient is weighed at 80 kg."],
+        stated=pd.DataFrame(
+            [
+                {
+                    "number": "arms.0.journey.release.least_viability",
+                    "value": "0.8 fraction",
+                    "mark": "read",
+                    "source": "fda2024car",
+                    "note": "",
+                }
+            ]
+        ),
         sources=["kimmel2021"],
-        configuration={"trial": name, "seed": seed, "patients": patients},
+        configuration={"trial": name, "seed": seed, "patients": patients, "hash": "0" * 64},
     )
 
 
@@ -95,13 +115,66 @@ def _tumour(day: np.ndarray) -> np.ndarray:
 
 def _endpoints() -> pd.DataFrame:
     rows = []
-    for day, low, middle, high in [(7, 16.8, 31.6, 58.8), (14, 3.43, 9.05, 35.7), (28, 0.465, 2.13, 4.75), (90, 0.0117, 0.112, 0.431)]:
+    for day, low, middle, high in [
+        (7, 16.8, 31.6, 58.8),
+        (14, 3.43, 9.05, 35.7),
+        (28, 0.465, 2.13, 4.75),
+        (90, 0.0117, 0.112, 0.431),
+    ]:
         at = float(_car(np.array([day]))[0])
-        rows.append((f"CAR-T in blood, day {day}", "cells/uL", middle, low, high, at, at * 0.8, at * 1.25, "quartiles", "kimmel2021", "", "car_t_blood", day))
+        rows.append(
+            (
+                f"CAR-T in blood, day {day}",
+                "cells/uL",
+                middle,
+                low,
+                high,
+                at,
+                at * 0.8,
+                at * 1.25,
+                "quartiles",
+                "kimmel2021",
+                "",
+                "car_t_blood",
+                day,
+            )
+        )
     for day, value in [(7, 160), (14, 280), (28, 480)]:
         at = float(_alc(np.array([day]))[0])
-        rows.append((f"Lymphocytes in blood, day {day}", "cells/uL", value, np.nan, np.nan, at, at * 0.8, at * 1.25, "quartiles", "kimmel2021", "", "lymphocytes_blood", day))
-    rows.append(("Progression-free at 1 year", "fraction", 0.44, 0.34, 0.54, 0.41, 0.39, 0.43, "95 %", "kimmel2021", "read from the plotted curve", "", np.nan))
+        rows.append(
+            (
+                f"Lymphocytes in blood, day {day}",
+                "cells/uL",
+                value,
+                np.nan,
+                np.nan,
+                at,
+                at * 0.8,
+                at * 1.25,
+                "quartiles",
+                "kimmel2021",
+                "",
+                "absolute_lymphocyte_count",
+                day,
+            )
+        )
+    rows.append(
+        (
+            "Progression-free at 1 year",
+            "fraction",
+            0.44,
+            0.34,
+            0.54,
+            0.41,
+            0.39,
+            0.43,
+            "95 %",
+            "kimmel2021",
+            "read from the plotted curve",
+            "",
+            np.nan,
+        )
+    )
     names = "endpoint unit published published_low published_high simulated simulated_low simulated_high interval source note output day"
     return pd.DataFrame(rows, columns=names.split())
 
@@ -110,7 +183,15 @@ def _survival() -> pd.DataFrame:
     day = np.arange(0, 2001, 20.0)
     pfs = 0.4 + 0.6 / (1 + (day / 220) ** 6)
     half = 1.96 * np.sqrt(pfs * (1 - pfs) / 101)
-    return pd.DataFrame({"day": day, "pfs": pfs, "low": np.clip(pfs - half, 0, 1), "high": np.clip(pfs + half, 0, 1), "at_risk": (364 * pfs).astype(int)})
+    return pd.DataFrame(
+        {
+            "day": day,
+            "pfs": pfs,
+            "low": np.clip(pfs - half, 0, 1),
+            "high": np.clip(pfs + half, 0, 1),
+            "at_risk": (364 * pfs).astype(int),
+        }
+    )
 
 
 def _flow(cohort: pd.DataFrame) -> list[tuple[str, int, str]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from livingdrug.cli.terminal import print_json, print_table, say
+from livingdrug.cli.terminal import print_json, say
 
 __all__ = ["show"]
 
@@ -23,16 +23,11 @@ def show(
     if latex:
         typer.echo(chosen.to_latex())
         return
-    data = _as_data(chosen)
     if as_json:
-        print_json(data)
+        print_json(_as_data(chosen))
         return
     say(chosen.describe())
-    rows = [
-        (row["name"], f"{row['value']:g}", row["unit"], row["meaning"], row["source"]) for row in data["parameters"]
-    ]
-    print_table("\nParameters", ("Name", "Value", "Unit", "Meaning", "Source"), rows, (1,))
-    say(f"\nTo cite: livingdrug cite {chosen.name}. Not for clinical use.")
+    say(f"To cite it: livingdrug cite {chosen.name}")
 
 
 def _as_data(model: Any) -> dict[str, Any]:
@@ -42,7 +37,8 @@ def _as_data(model: Any) -> dict[str, Any]:
         "source": model.source,
         "states": [_named(name, state) for name, state in model.states.items()],
         "parameters": [
-            _named(name, parameter) | {"value": parameter.value, "source": parameter.source or model.source}
+            _named(name, parameter)
+            | {"value": parameter.value, "source": parameter.source_key, "place": parameter.source_place}
             for name, parameter in model.parameters.items()
         ],
         "outputs": [_named(name, output) for name, output in model.outputs.items()],

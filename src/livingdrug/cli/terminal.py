@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["console", "print_json", "print_table", "say"]
-
-NOTICE = "Not for clinical use."
+__all__ = ["console", "print_json", "print_table", "progress_bar", "say"]
 
 
 def console(*, errors: bool = False) -> Any:
@@ -59,3 +58,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, str | int | bool | None) else str(value)
+
+
+@contextmanager
+def progress_bar(title: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar with rate and time left on standard error; yields the function to call with (done, total)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed:,.0f} patients/s" if task.speed else "")
+
+    terminal = console(errors=True)
+    hidden = quiet or not terminal.is_terminal
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, disable=hidden, transient=False) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done, _: bar.update(task, completed=done)

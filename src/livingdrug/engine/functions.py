@@ -12,7 +12,9 @@ the inverse hyperbolic tangent.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from livingdrug.engine.ir import Function, Value
 
@@ -28,43 +30,144 @@ _LOG_COEFFICIENTS = (
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
+_SMALLEST_NORMAL = 2.2250738585072014e-308
 _THIRD_LOW = float(Fraction(1, 3) - Fraction(1.0 / 3.0))
 
 
 def write_functions(lanes: int) -> str:
     """IR of ``exp``, ``log`` and ``pow`` for vectors (``.v``) and scalars (``.d``)."""
-    writers = {"exp": _exp, "log": _log, "pow": _pow}
-    texts = []
-    for kind in "vd":
-        for name, writer in writers.items():
-            arguments = [("x", kind), ("y", kind)] if name == "pow" else [("x", kind)]
-            f = Function(f"{name}.{kind}", arguments, lanes, returns=kind, attributes="alwaysinline nounwind")
-            f.name, f.attributes = f"{name}.{kind}", "internal"
-            writer(f, kind)
-            texts.append(f.text().replace("define ", "define internal ").replace(") internal {", ") alwaysinline nounwind {"))
-    return "".join(texts)
+    return "".join(_edge_proof(name, kind, lanes) for kind in "vd" for name in _EVERYWHERE) + "".join(
+        _quick(name, lanes) for name in _EVERYWHERE
+    )
+
+
+def _edge_proof(name: str, kind: str, lanes: int) -> str:
+    """The function right for every argument; the vector form is called only where some lane needs it."""
+    label = f"{name}.everywhere.v" if kind == "v" else f"{name}.d"
+    f = Function(label, [(a, kind) for a in _ARGUMENTS[name]], lanes, returns=kind, attributes="noinline nounwind")
+    f.give(_EVERYWHERE[name](f, [f[a] for a in _ARGUMENTS[name]], kind))
+    return f.text().replace("define ", "define internal ")
+
+
+def _quick(name: str, lanes: int) -> str:
+    f = Function(f"{name}.v", [(a, "v") for a in _ARGUMENTS[name]], lanes, returns="v", attributes="alwaysinline nounwind")
+    (result,) = together(f, name, [[f[a]] for a in _ARGUMENTS[name]])
+    f.give(result)
+    return f.text().replace("define ", "define internal ")
+
+
+def together(f: Function, name: str, arguments: Sequence[list[Value]]) -> list[Value]:
+    """The function at several points in step with each other, so that no point waits for another's result.
+
+    Ordinary arguments (finite, normal, result in range) take the short way; if any lane of any point is not ordinary, all are
+    computed by the function that is right everywhere. Both ways give the same bits for ordinary arguments.
+    """
+    side_by_side = _Together(f)
+    packs = [Pack(side_by_side, values) for values in arguments]
+    results, ordinary = _ORDINARY[name](side_by_side, packs)
+    cells = [f.variable("v", r) for r in results.parts]
+    all_ordinary = ordinary.parts[0]
+    for part in ordinary.parts[1:]:
+        all_ordinary = all_ordinary & part
+    with f.when(f.any_bits(all_ordinary).differs((1 << f.lanes) - 1)):
+        for k, cell in enumerate(cells):
+            cell.set(f.call(f"{name}.everywhere.v", "v", *(values[k] for values in arguments)))
+    return [cell.get() for cell in cells]
+
+
+class Pack:
+    """Several values on which every operation is written for one after the other."""
+
+    __slots__ = ("owner", "parts")
+
+    def __init__(self, owner: _Together, parts: Sequence[Value]) -> None:
+        self.owner, self.parts = owner, list(parts)
+
+    kind = "v"
+
+    def _each(self, word: str, *others: Any) -> Pack:
+        rows = zip(*(o.parts if isinstance(o, Pack) else [o] * len(self.parts) for o in others), strict=True)
+        rows = list(rows) if others else [()] * len(self.parts)
+        return Pack(self.owner, [getattr(p, word)(*row) for p, row in zip(self.parts, rows, strict=True)])
+
+    def __add__(self, other: Any) -> Pack:
+        return self._each("__add__", other)
+
+    def __sub__(self, other: Any) -> Pack:
+        return self._each("__sub__", other)
+
+    def __mul__(self, other: Any) -> Pack:
+        return self._each("__mul__", other)
+
+    def __truediv__(self, other: Any) -> Pack:
+        return self._each("__truediv__", other)
+
+    def __neg__(self) -> Pack:
+        return self._each("__neg__")
+
+    def __and__(self, other: Any) -> Pack:
+        return self._each("__and__", other)
+
+    def __lt__(self, other: Any) -> Pack:
+        return self._each("__lt__", other)
+
+    def __gt__(self, other: Any) -> Pack:
+        return self._each("__gt__", other)
+
+    def equals(self, other: Any) -> Pack:
+        """Mask of equality, point by point."""
+        return self._each("equals", other)
+
+    def shifted_left(self, n: int) -> Pack:
+        """Bits moved up."""
+        return self._each("shifted_left", n)
+
+    def shifted_right(self, n: int, *, signed: bool = False) -> Pack:
+        """Bits moved down."""
+        return Pack(self.owner, [p.shifted_right(n, signed=signed) for p in self.parts])
+
+
+class _Together:
+    """The part of :class:`Function` that formulas use, for packs."""
+
+    def __init__(self, f: Function) -> None:
+        self.f = f
+
+    def like(self, model: Pack, value: float) -> Pack:
+        return Pack(self, [self.f.constant("v", value)] * len(model.parts))
+
+    def fma(self, a: Pack, b: Pack, c: Pack) -> Pack:
+        return Pack(self, [self.f.fma(x, y, z) for x, y, z in zip(a.parts, b.parts, c.parts, strict=True)])
+
+    def select(self, condition: Pack, a: Pack, b: Pack) -> Pack:
+        rows = zip(condition.parts, a.parts, b.parts, strict=True)
+        return Pack(self, [self.f.select(c, x, y) for c, x, y in rows])
+
+    def intrinsic(self, word: str, a: Pack) -> Pack:
+        return Pack(self, [self.f.intrinsic(word, x) for x in a.parts])
+
+    def bitcast(self, a: Pack, kind: str) -> Pack:
+        return Pack(self, [self.f.bitcast(x, kind) for x in a.parts])
 
 
 def _whole(kind: str) -> str:
     return "w" if kind == "v" else "i"
 
 
-def _polynomial(f: Function, x: Value, coefficients: tuple[float, ...]) -> Value:
+def _polynomial(f: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
     result = f.like(x, coefficients[-1])
     for c in reversed(coefficients[:-1]):
         result = f.fma(result, x, f.like(x, c))
     return result
 
 
-def _two_to(f: Function, k: Value, kind: str) -> Value:
+def _two_to(f: Any, k: Any, kind: str) -> Any:
     """2**k for whole k within the normal range."""
     return f.bitcast((k + 1023).shifted_left(52), kind)
 
 
-def _exp_of_sum(f: Function, x: Value, low: Value | None, kind: str) -> Value:
-    """exp(x + low) with |low| far below |x|; low must be finite."""
-    x = f.select(x < -746.0, f.like(x, -746.0), x)
-    x = f.select(x > 710.0, f.like(x, 710.0), x)  # both leave NaN as it is
+def _exp_parts(f: Any, x: Any, low: Any, kind: str) -> tuple[Any, Any]:
+    """(p, k) with exp(x + low) = p * 2**k, for |x| below 750 and |low| far below |x|."""
     rounded = f.fma(x, f.like(x, 1.4426950408889634), f.like(x, _ROUND))
     k = rounded - _ROUND
     r = f.fma(-k, f.like(x, _LN2_HIGH), x)
@@ -74,24 +177,37 @@ def _exp_of_sum(f: Function, x: Value, low: Value | None, kind: str) -> Value:
     q = _polynomial(f, high, tuple(1.0 / math.factorial(n) for n in range(2, 14)))
     p = f.fma(high * high, q, rest) + high + 1.0
     whole = f.bitcast(rounded, _whole(kind)).shifted_left(13).shifted_right(13, signed=True)
+    return p, whole
+
+
+def _exp_everywhere(f: Function, x: Value, low: Value | None, kind: str) -> Value:
+    x = f.select(x < -746.0, f.like(x, -746.0), x)
+    x = f.select(x > 710.0, f.like(x, 710.0), x)  # both leave NaN as it is
+    p, whole = _exp_parts(f, x, low, kind)
     half = whole.shifted_right(1, signed=True)
     return p * _two_to(f, half, kind) * _two_to(f, whole - half, kind)
 
 
-def _exp(f: Function, kind: str) -> None:
-    f.give(_exp_of_sum(f, f["x"], None, kind))
+def _exp_ordinary(f: _Together, arguments: list[Pack]) -> tuple[Pack, Pack]:
+    (x,) = arguments
+    p, whole = _exp_parts(f, x, None, "v")
+    return p * _two_to(f, whole, "v"), f.intrinsic("fabs", x) < 708.0
 
 
-def _split(f: Function, x: Value, kind: str) -> tuple[Value, Value]:
-    """x = (1 + part) * 2**k with 1 + part between sqrt(1/2) and sqrt(2), for positive finite x."""
-    tiny = x < 2.2250738585072014e-308
-    scaled = f.select(tiny, x * 18014398509481984.0, x)
-    pattern = f.bitcast(scaled, _whole(kind))
+def _split(f: Any, x: Any, kind: str) -> tuple[Any, Any]:
+    """x = (1 + part) * 2**k with 1 + part between sqrt(1/2) and sqrt(2), for positive normal x."""
+    pattern = f.bitcast(x, _whole(kind))
     shifted = pattern - 0x3FE6A09E00000000
     k = shifted.shifted_right(52, signed=True)
     part = f.bitcast(pattern - k.shifted_left(52), kind) - 1.0
-    as_real = f.bitcast(k + 0x4338000000000000, kind) - _ROUND
-    return part, f.select(tiny, as_real - 54.0, as_real)
+    return part, f.bitcast(k + 0x4338000000000000, kind) - _ROUND
+
+
+def _split_everywhere(f: Function, x: Value, kind: str) -> tuple[Value, Value]:
+    """The same for subnormal x too."""
+    tiny = x < _SMALLEST_NORMAL
+    part, k = _split(f, f.select(tiny, x * 18014398509481984.0, x), kind)
+    return part, f.select(tiny, k - 54.0, k)
 
 
 def _log_edges(f: Function, x: Value, result: Value) -> Value:
@@ -100,37 +216,48 @@ def _log_edges(f: Function, x: Value, result: Value) -> Value:
     return f.select(x >= 0.0, result, f.like(x, math.nan))
 
 
-def _log(f: Function, kind: str) -> None:
-    x = f["x"]
-    part, k = _split(f, x, kind)
+def _log_of_parts(f: Any, part: Any, k: Any) -> Any:
     s = part / (part + 2.0)
     z = s * s
     r = z * _polynomial(f, z, _LOG_COEFFICIENTS)
     half_square = part * part * 0.5
     correction = f.fma(s, half_square + r, k * _LN2_LOW)
-    result = f.fma(k, f.like(x, _LN2_HIGH), part - (half_square - correction))
-    f.give(_log_edges(f, x, result))
+    return f.fma(k, f.like(part, _LN2_HIGH), part - (half_square - correction))
 
 
-def _log_in_two_parts(f: Function, x: Value, kind: str) -> tuple[Value, Value]:
-    """ln x as high + low with about 65 bits, for positive finite x."""
-    part, k = _split(f, x, kind)
-    one = f.like(x, 1.0)
+def _log_everywhere(f: Function, arguments: list[Value], kind: str) -> Value:
+    (x,) = arguments
+    return _log_edges(f, x, _log_of_parts(f, *_split_everywhere(f, x, kind)))
+
+
+def _log_ordinary(f: _Together, arguments: list[Pack]) -> tuple[Pack, Pack]:
+    (x,) = arguments
+    return _log_of_parts(f, *_split(f, x, "v")), _positive_normal(x)
+
+
+def _positive_normal(x: Pack) -> Pack:
+    return (x > _SMALLEST_NORMAL) & (x < math.inf)
+
+
+def _log_in_two_parts(f: Any, part: Any, k: Any) -> tuple[Any, Any]:
+    """Logarithm of (1 + part) * 2**k as high + low, with about 63 bits."""
+    x = part
     g = part + 2.0
     g_low = part - (g - 2.0)
-    inverse = one / g
+    inverse = f.like(x, 1.0) / g
     s = part * inverse
     s_low = f.fma(-s, g_low, f.fma(-s, g, part)) * inverse
+    double, double_low = s + s, s_low + s_low
     z = s * s
-    z_low = f.fma(s, s, -z) + s * s_low * 2.0
+    z_low = f.fma(double, s_low, f.fma(s, s, -z))
     third = z * (1.0 / 3.0)
-    third_low = f.fma(z, f.like(x, 1.0 / 3.0), -third) + f.fma(z, f.like(x, _THIRD_LOW), z_low * (1.0 / 3.0))
+    third_low = f.fma(z, f.like(x, 1.0 / 3.0), -third)
+    third_low = f.fma(z, f.like(x, _THIRD_LOW), f.fma(z_low, f.like(x, 1.0 / 3.0), third_low))
     rest = z * z * _polynomial(f, z, tuple(1.0 / n for n in range(5, 25, 2)))
     t = third + rest
     t_low = ((third - t) + rest) + third_low
-    double = s + s
     product = double * t
-    product_low = f.fma(double, t, -product) + f.fma(double, t_low, s_low * 2.0 * (t + 1.0))
+    product_low = f.fma(double, t, -product) + f.fma(double, t_low, f.fma(double_low, t, double_low))
     high = double + product
     low = ((double - high) + product) + product_low
     base = k * _LN2_HIGH
@@ -139,15 +266,24 @@ def _log_in_two_parts(f: Function, x: Value, kind: str) -> tuple[Value, Value]:
     return total, carry + f.fma(k, f.like(x, _LN2_LOW), low)
 
 
-def _pow(f: Function, kind: str) -> None:
-    x, y = f["x"], f["y"]
+def _pow_ordinary(f: _Together, arguments: list[Pack]) -> tuple[Pack, Pack]:
+    x, y = arguments
+    high, low = _log_in_two_parts(f, *_split(f, x, "v"))
+    product = y * high
+    product_low = f.fma(y, low, f.fma(y, high, -product))
+    p, whole = _exp_parts(f, product, product_low, "v")
+    return p * _two_to(f, whole, "v"), _positive_normal(x) & (f.intrinsic("fabs", product) < 708.0)
+
+
+def _pow_everywhere(f: Function, arguments: list[Value], kind: str) -> Value:
+    x, y = arguments
     size = f.intrinsic("fabs", x)
     y_size = f.intrinsic("fabs", y)
-    high, low = _log_in_two_parts(f, size, kind)
+    high, low = _log_in_two_parts(f, *_split_everywhere(f, size, kind))
     product = y * high
-    product_low = f.fma(y, high, -product) + y * low
+    product_low = f.fma(y, low, f.fma(y, high, -product))
     within = f.intrinsic("fabs", product) < 800.0
-    result = _exp_of_sum(f, product, f.select(within, product_low, f.like(x, 0.0)), kind)
+    result = _exp_everywhere(f, product, f.select(within, product_low, f.like(x, 0.0)), kind)
     infinite, zero = f.like(x, math.inf), f.like(x, 0.0)
     # the edges: base 0 or infinite, exponent infinite
     grows = f.select(y > 0.0, infinite, zero)
@@ -166,4 +302,17 @@ def _pow(f: Function, kind: str) -> None:
     result = f.select(improper, f.like(x, math.nan), result)
     result = f.select(x.differs(x) | y.differs(y), x + y, result)
     result = f.select(size.equals(1.0) & y_infinite, f.like(x, 1.0), result)
-    f.give(f.select(x.equals(1.0) | y.equals(0.0), f.like(x, 1.0), result))
+    return f.select(x.equals(1.0) | y.equals(0.0), f.like(x, 1.0), result)
+
+
+_ARGUMENTS = {"exp": "x", "log": "x", "pow": "xy"}
+_EVERYWHERE: dict[str, Callable[..., Value]] = {
+    "exp": lambda f, arguments, kind: _exp_everywhere(f, arguments[0], None, kind),
+    "log": _log_everywhere,
+    "pow": _pow_everywhere,
+}
+_ORDINARY: dict[str, Callable[..., tuple[Pack, Pack]]] = {
+    "exp": _exp_ordinary,
+    "log": _log_ordinary,
+    "pow": _pow_ordinary,
+}

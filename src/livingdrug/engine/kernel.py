@@ -20,6 +20,7 @@ ARGUMENTS = (
     "slots", "time", "step", "last_error", "event", "output", "steps", "rejected", "status", "worst",  # per patient, kept
     "end", "inclusive",  # where each patient stops, and whether outputs at that very time are due
     "event_start", "event_time", "event_slot", "event_action", "event_value",  # schedule, one stretch per patient
+    "event_slopes",  # for each event and tangent: slope of its time, slope of its value
     "values", "output_times", "output_stride", "output_count",  # results
     "tolerance", "first_step", "shortest_step", "most_steps",
     "crossing_time", "extreme", "extinct_time", "draws", "identity", "key",
@@ -27,7 +28,8 @@ ARGUMENTS = (
 """Fields of the call block, eight bytes each: pointers, whole numbers, or doubles."""
 
 REALS = {"tolerance", "first_step", "shortest_step", "most_steps"}
-SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, NOT_FINITE = range(5)
+SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, NOT_FINITE, STOPPED = range(6)
+"""How a patient's solve ended; STOPPED is at a crossing, as asked."""
 INSIDE = (0.25, 0.5, 0.75)
 """Shares of a step at which crossings and extremes are looked for besides its ends."""
 BISECTIONS = 48
@@ -53,7 +55,7 @@ class Preparation:
         """The function as IR: prepare(count, parameters, results), rows of patients."""
         system, layout, lanes = self.system, self.system.layout, self.lanes
         f = Function("prepare", [("count", "i"), ("parameters", "p"), ("results", "p")], lanes, attributes="nounwind")
-        roots = [*system.initial, *system.stop_times, *system.stop_values]
+        roots = [*system.initial, *system.stop_times, *system.stop_values, *system.stop_slopes]
         n_parameters = len(layout.parameters)
         slots = f.array("v", len(system.slots))
         bare = System(**{**system.__dict__, "slots": system.slots[: layout.kept]})
@@ -100,6 +102,8 @@ class Kernel:
         self.x_new = f.array("v", self.n)
         self.results = f.array("v", len(system.outputs))
         self.full = (1 << lanes) - 1
+        if self.layout.tangents:
+            self.rates_before, self.rates_after = (f.array("v", self.layout.plain_states) for _ in range(2))
 
     def text(self) -> str:
         """The function as IR."""
@@ -217,9 +221,10 @@ class Kernel:
     def apply_events(self, lane: Value, patient: Value) -> None:
         """Apply every event that is due, then set the next stop."""
         f, arg = self.f, self.arg
+        first = f.load(arg["event_start"], patient, "i")
         last = f.load(arg["event_start"], patient + 1, "i")
         now = f.load(self.vec["t"], lane)
-        k = f.variable("i", f.load(self.lane_int["event"], lane, "i"))
+        k = f.variable("i", first + f.load(self.lane_int["event"], lane, "i"))
         stop = f.variable("d", f.load(self.vec["end"], lane))
         with f.loop() as loop:
             loop.leave_unless(k.get() < last)
@@ -231,13 +236,44 @@ class Kernel:
             place = self.slot_place(f.load(arg["event_slot"], event, "i"), lane)
             value = f.load(arg["event_value"], event)
             is_set = f.load(arg["event_action"], event, "i").differs(0)
+            if self.layout.tangents:
+                self.rates_now(self.rates_before)
             f.store(f.select(is_set, value, f.load(self.slots, place) + value), self.slots, place)
+            if self.layout.tangents:
+                self.refresh()
+                self.rates_now(self.rates_after)
+                self.shift_tangents(lane, event, is_set)
             f.store(arg["first_step"], self.vec["h"], lane)
             k.set(event + 1)
-        f.store(k.get(), self.lane_int["event"], lane)
+        f.store(k.get() - first, self.lane_int["event"], lane)
         f.store(stop.get(), self.vec["stop"], lane)
         for number, jump in enumerate(self.layout.jumps):
             self.settle(lane, patient, number, jump)
+
+    def rates_now(self, target: Value) -> None:
+        """Rates of the plain states of all lanes as they stand."""
+        f, rates = self.f, self.system.rates[: self.layout.plain_states]
+        states = [f.load(self.slots, i, "v") for i in range(self.n)]
+        point = Formulas(f, self.system, self.slots, rates).at(self.get("t"), states)
+        for i, rate in enumerate(rates):
+            f.store(point.value(rate), target, i)
+
+    def shift_tangents(self, lane: Value, event: Value, is_set: Value) -> None:
+        """Carry the tangents over an event: S+ = S- + (f- - f+) dT/dq + da/dq, or da/dq - f+ dT/dq where a state is set."""
+        f, arg, n = self.f, self.arg, self.layout.plain_states
+        slot = f.load(arg["event_slot"], event, "i")
+        for q in range(len(self.layout.tangents)):
+            row = event * (2 * len(self.layout.tangents)) + 2 * q
+            by_time, by_value = f.load(arg["event_slopes"], row), f.load(arg["event_slopes"], row + 1)
+            for i in range(n):
+                place = self.slot_place(n * (q + 1) + i, lane)
+                old = f.load(self.slots, place)
+                before = f.load(self.rates_before, self.slot_place(i, lane))
+                after = f.load(self.rates_after, self.slot_place(i, lane))
+                hit = slot.equals(i)
+                carried = f.select(hit & is_set, f.like(old, 0.0), f.fma(before, by_time, old))
+                shifted = f.fma(-after, by_time, carried) + f.select(hit, by_value, f.like(by_value, 0.0))
+                f.store(shifted, self.slots, place)
 
     def refresh(self) -> None:
         """Recompute the prepared values of all lanes (a function of each lane's own parameters)."""
@@ -568,7 +604,8 @@ class Kernel:
             now, end = f.load(self.vec["t"], lane), f.load(self.vec["end"], lane)
             over = (now >= end) | (stopped & bit).differs(0)
             with f.when(over):
-                self.park(lane, f.constant("i", SOLVED))
+                asked = (stopped & bit).differs(0)
+                self.park(lane, f.select(asked, f.constant("i", STOPPED), f.constant("i", SOLVED)))
                 self.wanted.set(self.wanted.get() | bit)
             with f.when(~over):
                 self.apply_events(lane, f.load(self.lane_int["id"], lane, "i"))

@@ -31,7 +31,7 @@ class Request:
         infused: states that receive infusions from outside the model.
         crossings: (output, +1 above or -1 below, whether the patient's solve ends there).
         extremes: (output, +1 maximum or -1 minimum).
-        tangents: parameters, or ``initial:STATE``, by which to differentiate.
+        tangents: (parameter or ``initial:STATE`` to differentiate by, its typical size, which scales the error).
         stochastic: whether the model's jump processes are used.
     """
 
@@ -39,7 +39,7 @@ class Request:
     infused: tuple[str, ...] = ()
     crossings: tuple[tuple[str, int, bool], ...] = ()
     extremes: tuple[tuple[str, int], ...] = ()
-    tangents: tuple[str, ...] = ()
+    tangents: tuple[tuple[str, float], ...] = ()
     stochastic: bool = True
 
 
@@ -72,6 +72,11 @@ class Layout:
     jumps: list[JumpPlan] = field(default_factory=list)
     tangents: list[str] = field(default_factory=list)
     flops: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def plain_states(self) -> int:
+        """States without tangents."""
+        return len(self.states) // (1 + len(self.tangents))
 
     @property
     def kept(self) -> int:
@@ -119,6 +124,7 @@ class System:
     initial: list[int]
     stop_times: list[int]
     stop_values: list[int]
+    stop_slopes: list[int]  # for each stop and tangent: of its time, of its value
     outputs: list[int]
     crossings: list[int]  # reached when the value is >= 0
     extremes: list[tuple[int, int]]  # value (to be maximised) and its slope in time
@@ -144,6 +150,7 @@ class _Lowering:
         self.names: dict[Expression, int] = {}
         self.flag_times: list[int] = []
         self.flag_nodes: list[int] = []
+        self.stop_slopes: list[list[int]] = []
         g = self.graph
         self.time = g.named("time")
         self.state_nodes = [g.named(f"state {s}") for s in model.states]
@@ -196,6 +203,7 @@ class _Lowering:
             initial=initial,
             stop_times=[t for t, _, _, _ in stops],
             stop_values=[v for _, _, _, v in stops],
+            stop_slopes=[s for row in self.stop_slopes for s in row],
             outputs=outputs,
             crossings=crossings,
             extremes=extremes,
@@ -355,16 +363,18 @@ class _Lowering:
     ) -> list[int]:
         """Add the variational equations: dS/dt = J S + df/dq for each chosen quantity q; return outputs and their slopes."""
         g, n = self.graph, len(nodes)
-        directions = [self.direction(name) for name in self.request.tangents]
-        self.layout.tangents = list(self.request.tangents)
+        directions = [self.direction(name) for name, _ in self.request.tangents]
+        self.layout.tangents = [name for name, _ in self.request.tangents]
         jacobian = g.derivatives(rates, nodes)
         parameters = [d if isinstance(d, int) else g.one for d in directions]
         by_parameter = g.derivatives([*rates, *initial, *outputs, *(s[0] for s in stops), *(s[3] for s in stops)], parameters)
         slopes_of_outputs = g.derivatives(outputs, nodes)
         result = list(outputs)
-        self.stop_tangents: list[tuple[int, int]] = []
-        for q, name in enumerate(self.request.tangents):
+        self.stop_slopes = [[] for _ in stops]
+        own_stops = list(stops)
+        for q, (name, size) in enumerate(self.request.tangents):
             tangent = [g.named(f"state {s} by {name}") for s in self.layout.states[:n]]
+            first = 2 * n + len(outputs)
             for i in range(n):
                 rate = by_parameter[i].get(q, g.zero)
                 for j, slope in jacobian[i].items():
@@ -372,7 +382,7 @@ class _Lowering:
                 rates.append(rate)
                 start = by_parameter[n + i].get(q, g.zero)
                 initial.append(g.one if directions[q] == f"initial {i}" else start)
-                floors.append(floors[i])
+                floors.append(floors[i] / size)
             nodes += tangent
             self.layout.states += [f"{s} by {name}" for s in self.layout.states[:n]]
             for k in range(len(outputs)):
@@ -380,12 +390,30 @@ class _Lowering:
                 for j, slope in slopes_of_outputs[k].items():
                     value = g.add(g.mul(slope, tangent[j]), value)
                 result.append(value)
-            first = 2 * n + len(outputs)
-            self.stop_tangents += [
-                (by_parameter[first + e].get(q, g.zero), by_parameter[first + len(stops) + e].get(q, g.zero))
-                for e in range(len(stops))
-            ]
+            value_slopes = [by_parameter[first + len(own_stops) + e].get(q, g.zero) for e in range(len(own_stops))]
+            for e in range(len(own_stops)):
+                self.stop_slopes[e] += [by_parameter[first + e].get(q, g.zero), value_slopes[e]]
+            self.infusion_slopes(name, rates, n * (q + 1), own_stops, value_slopes, stops)
         return result
+
+    def infusion_slopes(
+        self, name: str, rates: list[int], first: int, own_stops: list[Any], slopes: list[int], stops: list[Any]
+    ) -> None:
+        """An infusion whose rate depends on the chosen quantity also feeds the tangent of its state."""
+        g = self.graph
+        infused = [s for s in self.layout.rates if " by " not in s]
+        for e, (at, target, action, _) in enumerate(own_stops):
+            if target in self.rate_nodes and slopes[e] != g.zero:
+                state = infused[self.rate_nodes.index(target)]
+                label = f"{state} by {name}"
+                node = g.named(f"infusion {label}")
+                if label not in self.layout.rates:
+                    self.layout.rates.append(label)
+                    self.rate_nodes.append(node)
+                    i = first + self.layout.states.index(state)
+                    rates[i] = g.add(rates[i], node)
+                stops.append((at, node, action, slopes[e]))
+                self.stop_slopes.append([g.zero] * (2 * len(self.request.tangents)))
 
     def direction(self, name: str) -> int | str:
         """Node of the parameter, or a mark for the initial value of a state."""

@@ -69,13 +69,21 @@ class Schedule:
     slot: NDArray[np.int64]
     action: NDArray[np.int64]
     value: Reals
+    slopes: Reals
 
 
+@dataclass(frozen=True)
 class Column:
-    """One event per patient: a time and a value for each, a slot and an action for all."""
+    """One event per patient: a time and a value for each, a slot and an action for all.
 
-    def __init__(self, time: Reals, slot: int, action: int, value: Reals) -> None:
-        self.time, self.slot, self.action, self.value = time, slot, action, value
+    ``slopes`` has shape (patient, 2 * tangents): derivative of the time and of the value by each chosen quantity.
+    """
+
+    time: Reals
+    slot: int
+    action: int
+    value: Reals
+    slopes: Reals | None = None
 
 
 def per_patient(what: str, value: Any, count: int, *, allow_nan: bool = False) -> Reals:
@@ -167,12 +175,12 @@ def _change(model: type[Model], layout: Layout, change: Change, count: int, star
     return [Column(times, slot, SET, value * factor)]
 
 
-def merge(found: Sequence[Column], count: int) -> Schedule:
+def merge(found: Sequence[Column], count: int, tangents: int = 0) -> Schedule:
     """Sort the events of each patient by time; events at one time keep the order in which they were declared."""
     if not found:
         none = np.zeros(0)
         whole = np.zeros(0, np.int64)
-        return Schedule(np.zeros(count + 1, np.int64), none, whole, whole, none)
+        return Schedule(np.zeros(count + 1, np.int64), none, whole, whole, none, none)
     time = np.stack([c.time for c in found], axis=1)
     value = np.stack([c.value for c in found], axis=1)
     order = np.argsort(time, axis=1, kind="stable")
@@ -182,4 +190,9 @@ def merge(found: Sequence[Column], count: int) -> Schedule:
     action = np.array([c.action for c in found], np.int64)[order]
     width = time.shape[1]
     starts = np.arange(count + 1, dtype=np.int64) * width  # an infinite time is never reached
-    return Schedule(starts, *(np.ascontiguousarray(a).reshape(-1) for a in (time, slot, action, value)))
+    slopes = np.zeros((count, width if tangents else 0, 2 * tangents))
+    if tangents:
+        still = np.zeros((count, 2 * tangents))
+        stacked = np.stack([still if c.slopes is None else c.slopes for c in found], axis=1)
+        slopes = np.take_along_axis(stacked, order[:, :, None], axis=1)
+    return Schedule(starts, *(np.ascontiguousarray(a).reshape(-1) for a in (time, slot, action, value, slopes)))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.engine.compile import Kernel, compile_kernel
-from livingdrug.engine.kernel import ARGUMENTS, NOT_FINITE, REALS
+from livingdrug.engine.kernel import ARGUMENTS, NOT_FINITE, REALS, STOPPED
 from livingdrug.engine.lowering import ADD, SET, Layout, Request
 from livingdrug.engine.schedule import Change, Column, Dose, Schedule, columns, merge, per_patient
 from livingdrug.engine.solution import Solution
@@ -125,7 +125,7 @@ def solve(
         SolveError: if the processor lacks what the engine needs.
     """
     cohort = _Cohort(model, parameters, initial or {}, patient_ids, doses)
-    run = _Run(
+    run = Run(
         cohort, times, outputs, doses, crossings or {}, extremes or {}, tangents,
         seed=seed, stochastic=stochastic, rtol=rtol, threads=threads, lanes=lanes,
     )  # fmt: skip
@@ -182,7 +182,7 @@ def _identifiers(given: ArrayLike | None, count: int) -> NDArray[np.uint64]:
     return ids.astype(np.uint64)
 
 
-class _Run:
+class Run:
     """One solve: the compiled kernel, each patient's parked state, and the arrays that it fills."""
 
     def __init__(
@@ -217,7 +217,7 @@ class _Run:
             infused=tuple(sorted(infused)),
             crossings=tuple((c.output, _direction(k, c), c.stop) for k, c in self.crossings.items()),
             extremes=tuple((e.output, _extreme_sign(k, e)) for k, e in self.extremes.items()),
-            tangents=tuple(tangents),
+            tangents=tuple((name, _typical_size(self.model, name)) for name in tangents),
             stochastic=stochastic and bool(self.model.jumps),
         )
         self.kernel: Kernel = compile_kernel(self.model, self.request, lanes)
@@ -254,30 +254,42 @@ class _Run:
             name = list(self.crossings)[k]
             self.slots[:, layout.first_level + k] = per_patient(f"crossing {name!r}: level", level, n)
         self.slots[:, layout.first_flag : layout.first_mode] = 1.0
-        states, stop_times, stop_values = self._prepared()
+        states, stop_times, stop_values, slopes = self._prepared()
         self.slots[:, : len(layout.states)] = states
         for name, start in self.cohort.initial.items():
-            self.slots[:, layout.states.index(name)] = start
+            self._set_start(name, start)
         bad = ~np.isfinite(self.slots[:, : len(layout.states)]).all(axis=1)
         self.status[bad] = NOT_FINITE
         self.worst[bad] = np.argmax(~np.isfinite(self.slots[bad, : len(layout.states)]), axis=1)
         own = []
         for k, (slot, action) in enumerate(layout.stops):
             at = stop_times[:, k]
-            own.append(Column(np.where(np.isnan(at), np.inf, at), slot, action, stop_values[:, k]))
+            own.append(Column(np.where(np.isnan(at), np.inf, at), slot, action, stop_values[:, k], slopes[:, k]))
         self.events = own + columns(self.model, layout, doses, n, self.start)
-        self.schedule: Schedule = merge(self.events, n)
+        self.schedule: Schedule = merge(self.events, n, len(layout.tangents))
 
-    def _prepared(self) -> tuple[Reals, Reals, Reals]:
+    def _set_start(self, name: str, start: Reals) -> None:
+        """Start a state elsewhere than the model says; its tangents then are 0, or 1 by its own initial value."""
+        layout = self.layout
+        i = layout.states.index(name)
+        self.slots[:, i] = start
+        for q, quantity in enumerate(layout.tangents):
+            self.slots[:, layout.plain_states * (q + 1) + i] = float(quantity == f"initial:{name}")
+
+    def _prepared(self) -> tuple[Reals, Reals, Reals, Reals]:
         layout, n, lanes = self.layout, self.count, self.kernel.lanes
         padded = -(-n // lanes) * lanes
         parameters = np.ones((padded, len(layout.parameters)))
         parameters[:n] = self.cohort.parameters
         n_states, n_stops = len(layout.states), len(layout.stops)
-        results = np.empty((padded, n_states + 2 * n_stops))
+        n_slopes = 2 * len(layout.tangents)
+        results = np.empty((padded, n_states + (2 + n_slopes) * n_stops))
         self.kernel.prepare(padded // lanes, parameters.ctypes.data, results.ctypes.data)
         results = results[:n]
-        return results[:, :n_states], results[:, n_states : n_states + n_stops], results[:, n_states + n_stops :]
+        states, stop_times, stop_values, slopes = np.split(
+            results, [n_states, n_states + n_stops, n_states + 2 * n_stops], axis=1
+        )
+        return states, stop_times, stop_values, slopes.reshape(n, n_stops, n_slopes)
 
     # -- running ----------------------------------------------------------------------------------------------------
     def advance(self, end: ArrayLike, *, inclusive: bool) -> None:
@@ -325,7 +337,7 @@ class _Run:
             outputs=self.outputs,
             units=tuple(_unit(self.model, name) for name in self.outputs),
             patient_ids=self.cohort.ids,
-            status=self.status.astype(np.int8),
+            status=np.where(self.status == STOPPED, 0, self.status).astype(np.int8),
             time_reached=self.time.copy(),
             final=self.slots[:, : layout.model_states].copy(),
             states=tuple(layout.states),
@@ -350,7 +362,7 @@ class _Part:
         "values", "reached", "best", "extinct", "draws",
     )  # fmt: skip
 
-    def __init__(self, run: _Run, order: NDArray[np.int64]) -> None:
+    def __init__(self, run: Run, order: NDArray[np.int64]) -> None:
         self.run, self.order = run, order
         for name in self.FIELDS:
             setattr(self, name, np.ascontiguousarray(getattr(run, name)[order]))
@@ -362,7 +374,7 @@ class _Part:
 
 
 def part_block(
-    run: _Run, part: Any, ends: Reals, inclusive: bool, cancel: NDArray[np.int64], following: NDArray[np.int64]
+    run: Run, part: Any, ends: Reals, inclusive: bool, cancel: NDArray[np.int64], following: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The kernel's call block; see ``ARGUMENTS``. The arrays are kept alive by ``run``, ``part`` and the block's owner."""
     order = getattr(part, "order", np.arange(run.count))
@@ -371,7 +383,9 @@ def part_block(
     schedule = run.schedule
     if len(order) != run.count and width:
         pick = lambda a: np.ascontiguousarray(a.reshape(run.count, width)[order]).reshape(-1)  # noqa: E731
-        schedule = Schedule(starts[: len(order) + 1], *(pick(a) for a in (schedule.time, schedule.slot, schedule.action, schedule.value)))
+        rows = (schedule.time, schedule.slot, schedule.action, schedule.value)
+        slopes = np.ascontiguousarray(schedule.slopes.reshape(run.count, -1)[order]).reshape(-1)
+        schedule = Schedule(starts[: len(order) + 1], *(pick(a) for a in rows), slopes)
     times = run.times if run.times.ndim == 1 or len(order) == run.count else np.ascontiguousarray(run.times[order])
     identity = np.ascontiguousarray(run.cohort.ids[order])
     fields: dict[str, Any] = {
@@ -381,6 +395,7 @@ def part_block(
         "status": part.status, "worst": part.worst, "end": ends, "inclusive": int(inclusive),
         "event_start": schedule.start, "event_time": schedule.time, "event_slot": schedule.slot,
         "event_action": schedule.action, "event_value": schedule.value,
+        "event_slopes": schedule.slopes,
         "values": part.values, "output_times": times,
         "output_stride": 0 if times.ndim == 1 else times.shape[1], "output_count": times.shape[-1],
         "tolerance": run.rtol, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP, "most_steps": float(MOST_STEPS),
@@ -441,6 +456,13 @@ def _extreme_sign(name: str, extreme: Extreme) -> int:
 
 def _unit(model: type[Model], name: str) -> str:
     return model.outputs[name].unit if name in model.outputs else model.states[name].unit
+
+
+def _typical_size(model: type[Model], name: str) -> float:
+    """Size of a differentiated quantity in canonical units, by which the error of its tangents is scaled."""
+    if name.startswith("initial:") and name[8:] in model.states:
+        return max(1.0, model.states[name[8:]].floor)
+    return abs(model.parameters[name].canonical_value) or 1.0 if name in model.parameters else 1.0
 
 
 def _tangent_factor(model: type[Model], name: str) -> float:

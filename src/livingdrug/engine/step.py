@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from livingdrug.engine import tableau
+from livingdrug.engine.functions import together
 from livingdrug.engine.ir import Function, Value
 from livingdrug.engine.lowering import System
 
@@ -39,6 +40,27 @@ class Formulas:
             self.depends_on_state[node] = node in states or any(self.depends_on_state[o] for o in g.operands[node])
         for node in self.slot_of:
             self.depends_on_state[node] = False
+
+    def of_time(self, roots: Iterable[int]) -> list[int]:
+        """Parts of the roots that depend on time but on no state, in the order of evaluation."""
+        g, found, by_time = self.system.graph, [], {self.system.time}
+        for node in g.reachable(roots):
+            if not self.depends_on_state[node] and node not in self.slot_of and by_time & set(g.operands[node]):
+                by_time.add(node)
+                found.append(node)
+        return found
+
+    def write_together(self, points: list[Point], nodes: list[int]) -> None:
+        """Write parts that depend on time alone for all stages of a step at once, expensive functions side by side."""
+        g = self.system.graph
+        for node in nodes:
+            if g.operation[node] in {"exp", "log", "pow"}:
+                arguments = [[p.value(o) for p in points] for o in g.operands[node]]
+                for point, value in zip(points, together(self.f, g.operation[node], arguments), strict=True):
+                    point.shared[node] = value
+            else:
+                for point in points:
+                    point.value(node)
 
     def at(self, time: Value, states: dict[int, Value] | list[Value], shared: dict[int, Value] | None = None) -> Point:
         """A point at which formulas are evaluated; ``shared`` carries parts that depend on time alone."""
@@ -168,6 +190,8 @@ class Step:
         self._factorise(start, inverse_h * (1.0 / tableau.GAMMA))
         zero = system.graph.zero
         by_time = [None if node == zero else start.value(node) for node in system.rates_by_time]
+        points = [formulas.at(self.t + self.h * c, {}, times.setdefault(c, {})) for c in dict.fromkeys(tableau.TIMES) if c]
+        formulas.write_together([start, *points], formulas.of_time(system.rates))
         read = system.graph.symbols(system.rates)
         needed = [i for i in range(n) if system.slots[i] in read]
         arguments: dict[int, Value] = dict(enumerate(self.x))
@@ -178,8 +202,7 @@ class Step:
                 wanted = range(n) if s >= tableau.STAGES - 3 else needed
                 arguments = self._arguments(s, arguments, wanted)
                 moment = tableau.TIMES[s]
-                at = self.t + self.h * moment if moment not in times else times[moment][system.time]
-                point = formulas.at(at, arguments, times.setdefault(moment, {}))
+                point = formulas.at(times[moment][system.time], arguments, times[moment])
                 right = self._stage_sums(s, [point.value(r) for r in system.rates], inverse_h)
             if tableau.D[s]:
                 scaled = self.h * tableau.D[s]

@@ -20,7 +20,7 @@ __all__ = ["COLOURS", "Canvas", "Figure", "band", "colour", "colour_rules", "dra
 # Role -> (on a light page, on a dark page). The hues follow Okabe and Ito's colour-blind safe set.
 COLOURS = {
     "simulated": ("#0b62a8", "#6cb8f0"),
-    "published": ("#c2500a", "#f2a06a"),
+    "published": ("#b5460a", "#f2a06a"),
     "ink": ("#1d2730", "#e8edf2"),
     "quiet": ("#5a6772", "#a9b5c0"),
     "grid": ("#dde3e8", "#333e48"),
@@ -213,9 +213,8 @@ def _theme() -> dict[str, Any]:
 def _tidy(svg: str, prefix: str) -> str:
     """Make a drawing fit for a page with many: its own names for clips, no fixed size, no empty parts."""
     svg = re.sub(r'<path class="(?:background|foreground)"[^>]*?d="(?:M0,0h0v0h0Z)?"[^>]*/>', "", svg)
-    svg = re.sub(
-        r' (?:pointer-events="none"|aria-hidden="true"|opacity="1"|xmlns:xlink="[^"]*"|version="1.1")', "", svg
-    )
-    svg = re.sub(r'( id="|url\(#)(\w+)', rf"\g<1>{prefix}-\2", svg)
+    svg = re.sub(r' (?:pointer-events|aria-[a-z]+|role|class|xmlns:xlink|version)="[^"]*"| opacity="1"', "", svg)
     svg = re.sub(r'(?<= )(?:d|transform)="[^"]*"', lambda part: re.sub(r"(\d\.\d\d)\d+", r"\1", part[0]), svg)
+    for place, name in enumerate(dict.fromkeys(re.findall(r' id="(\w+)"', svg))):
+        svg = re.sub(rf'( id="|url\(#){name}\b', rf"\g<1>{prefix}-{place}", svg)
     return re.sub(r'^(<svg [^>]*?)width="[\d.]+" height="[\d.]+" ', r"\1", svg)

@@ -51,7 +51,7 @@ COURSES = (
         ),
     ),
     Course(
-        output="lymphocytes_blood",
+        output="absolute_lymphocyte_count",
         name="lymphocytes",
         title="Lymphocytes in the blood",
         axis="cells per µL of blood",
@@ -70,8 +70,9 @@ COURSES = (
         floor=1e-7,
         caption=(
             "The tumour shrinks in nearly every patient at first. When the last tumour cell is gone the patient is "
-            "cured, and the curve leaves the figure at the bottom; in the others the tumour grows back. The band is "
-            "wide because patients have one of two fates, not because the numbers are uncertain."
+            "cured, and the curve leaves the figure at the bottom; in the others the tumour grows back. A patient is "
+            "followed here until the cancer has progressed. The band is wide because patients have one of two fates, "
+            "not because the numbers are uncertain."
         ),
     ),
 )

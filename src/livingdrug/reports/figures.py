@@ -9,8 +9,9 @@ import numpy as np
 from livingdrug.reports import charts
 from livingdrug.reports.charts import Canvas, Figure
 from livingdrug.reports.courses import course_figures
-from livingdrug.reports.numbers import count, interval, number, percent, wilson
+from livingdrug.reports.numbers import count, interval, number, percent
 from livingdrug.reports.tables import table
+from livingdrug.trials.survival import wilson
 
 __all__ = ["figures"]
 

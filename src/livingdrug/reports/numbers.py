@@ -63,27 +63,11 @@ def percent(share: float | None, places: int = 0) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
-    """Return an interval as ``low to high``, or a dash when neither end is known.
+    """Return an interval as ``low–high``, or a dash when neither end is known.
 
     Example:
         >>> interval(16.8, 58.8)
-        '16.8 to 58.8'
+        '16.8–58.8'
     """
     ends = number(low, digits), number(high, digits)
-    return MISSING if ends == (MISSING, MISSING) else f"{ends[0]} to {ends[1]}"
-
-
-def wilson(successes: float, total: float, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a proportion (Wilson 1927, J Am Stat Assoc 22:209).
-
-    Example:
-        >>> low, high = wilson(42, 100)
-        >>> round(low, 3), round(high, 3)
-        (0.328, 0.518)
-    """
-    if total <= 0:
-        return math.nan, math.nan
-    share = successes / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return MISSING if ends == (MISSING, MISSING) else f"{ends[0]}–{ends[1]}"

@@ -55,22 +55,27 @@ def report(outcome: Any) -> Report:
         >>> outcome = ld.Trial.builtin("zuma-1").run(patients=200, seed=1)  # doctest: +SKIP
         >>> ld.report(outcome).save("zuma-1.html")  # doctest: +SKIP
     """
-    from livingdrug.reports import charts, sections
+    from livingdrug.reports import charts, comparison, keyresults, methods
     from livingdrug.reports.figures import figures
+    from livingdrug.reports.flow import flow
     from livingdrug.reports.glossary import GLOSSARY
 
     return Report(
         _template().render(
-            trial=sections.headline(outcome),
-            cards=sections.cards(outcome),
-            flow=sections.flow(outcome),
+            trial=keyresults.headline(outcome),
+            cards=keyresults.cards(outcome),
+            flow=flow(outcome),
             figures=figures(outcome),
-            endpoints=sections.endpoints(outcome),
-            parameters=sections.parameters(outcome),
+            comparison=comparison.introduction(outcome),
+            endpoints=comparison.endpoints(outcome),
+            notes=comparison.notes(outcome),
+            cures=comparison.cures(outcome),
+            parameters=methods.parameters(outcome),
             assumptions=outcome.assumptions,
-            failures=sections.failures(outcome),
-            facts=sections.facts(outcome),
-            sources=sections.sources(outcome),
+            limitations=methods.limitations(outcome),
+            failures=methods.failures(outcome),
+            facts=methods.facts(outcome),
+            sources=methods.publications(outcome),
             glossary=GLOSSARY,
             light=charts.variables(0),
             dark=charts.variables(1),

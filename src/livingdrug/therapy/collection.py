@@ -32,14 +32,14 @@ class CollectionPlan(Declared):
     efficiency: Fraction = LogitNormal(
         median=0.60,
         logit_sd=2 * math.log(1.5) / 1.2815515655446004,
-        source="collection-rule2023",
+        source="cytotherapy2023collection",
         mark="computed",
         note="mean lymphocyte efficiency about 0.60; 90 % of collections reach 0.40",
     )
     volume: Annotated[StatedValue, within("L", above=True)] = Fixed(
         value=5.0,
         unit="L",
-        source="collection-rule2023",
+        source="cytotherapy2023collection",
         mark="read",
         note="upper end of the mean in adults (below 5 L)",
     )
@@ -72,7 +72,7 @@ def collect(patients: Patients, plan: CollectionPlan | None = None, *, seed: int
         InputError: the column is missing or negative.
 
     Source:
-        efficiency and planning rule: Cytotherapy S1465-3249(23)00103-2 (``collection-rule2023``).
+        efficiency and planning rule: Cytotherapy S1465-3249(23)00103-2 (``cytotherapy2023collection``).
 
     Example:
         >>> bag = collect(Patients([1, 2], {"cd3_per_uL": [900.0, 300.0]}, {"cd3_per_uL": "1/uL"}), seed=1)

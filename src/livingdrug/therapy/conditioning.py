@@ -28,10 +28,10 @@ class ConditioningPlan(Declared):
     """The regimen (recorded) and the patient's own T cells that it leaves on the day of infusion (acting)."""
 
     fludarabine: Annotated[StatedValue, within("mg/m2/day")] = Fixed(
-        value=30, unit="mg/m2/day", source="yescarta-label", mark="read", note="on three days; recorded, does not act"
+        value=30, unit="mg/m2/day", source="yescarta2024", mark="read", note="on three days; recorded, does not act"
     )
     cyclophosphamide: Annotated[StatedValue, within("mg/m2/day")] = Fixed(
-        value=500, unit="mg/m2/day", source="yescarta-label", mark="read", note="on three days; recorded, does not act"
+        value=500, unit="mg/m2/day", source="yescarta2024", mark="read", note="on three days; recorded, does not act"
     )
     host_t_cells: Annotated[StatedValue, within("cell")] = LogNormal(
         median=3e9,

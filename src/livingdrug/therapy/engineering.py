@@ -39,7 +39,7 @@ class EngineeringPlan(Declared):
         median=1.0,
         log_sd=0.25,
         unit="copy/cell",
-        source="transduction2021",
+        source="muc1transduction2021",
         mark="computed",
         note="Poisson mean of 63.2 % positive cells (spinoculation with RetroNectin); the spread is assumed",
     )
@@ -100,7 +100,7 @@ def engineer(cells: Apheresis, plan: EngineeringPlan | None = None, *, seed: int
         seed: of the patients' random streams.
 
     Source:
-        Poisson gene transfer; values ``transduction2021`` (doi 10.1186/s12860-021-00397-z), ``prodigy2018``.
+        Poisson gene transfer; values ``muc1transduction2021`` (doi 10.1186/s12860-021-00397-z), ``prodigy2018``.
     """
     plan = plan or EngineeringPlan()
     ids = cells.patients.ids

@@ -23,7 +23,7 @@ from livingdrug.therapy.release import Dose
 from livingdrug.therapy.stage import Attrition, require
 from livingdrug.therapy.stated import Fixed, StatedValue, within
 
-__all__ = ["Course", "InfusionPlan", "Link", "follow", "infuse", "model_parameters"]
+__all__ = ["Course", "InfusionPlan", "Link", "follow", "infuse", "library_model", "model_parameters"]
 
 Array = NDArray[np.float64]
 
@@ -112,6 +112,7 @@ def infuse(
     model: Any = None,
     outputs: Sequence[str] | None = None,
     crossings: Callable[[Patients], Mapping[str, Any]] | None = None,
+    extremes: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int | None = None,
 ) -> Course:
@@ -124,7 +125,8 @@ def infuse(
         times: days after infusion, ascending, shape (t,).
         model: a model declared by the user instead of the library's model that the plan names.
         outputs: names of outputs or states; by default all outputs of the model.
-        crossings: gives for the infused patients the crossings and extremes to be found on the way.
+        crossings: gives for the infused patients the engine's crossings to be found on the way.
+        extremes: the engine's extremes to be kept.
         seed: of the patients' random streams.
         threads: of the solver; the results do not depend on it.
 
@@ -144,6 +146,7 @@ def infuse(
         model=model,
         outputs=outputs,
         crossings=crossings,
+        extremes=extremes,
         seed=seed,
         threads=threads,
     )
@@ -158,11 +161,12 @@ def follow(
     model: Any = None,
     outputs: Sequence[str] | None = None,
     crossings: Callable[[Patients], Mapping[str, Any]] | None = None,
+    extremes: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int | None = None,
 ) -> Course:
     """Follow infused patients, whose columns hold all that the links of the plan name; arguments as for ``infuse``."""
-    declared = model if model is not None else _library_model(plan.model)
+    declared = model if model is not None else library_model(plan.model)
     for link in plan.links:
         require(patients, {link.column: patients.units.get(link.column, "any unit")}, "infuse")
     parameters = model_parameters(patients, plan, declared, seed=seed)
@@ -175,21 +179,18 @@ def follow(
         days,
         outputs=outputs,
         crossings=crossings(patients) if crossings else None,
+        extremes=extremes,
         patient_ids=patients.ids,
         seed=seed,
         threads=threads,
     )
     names = tuple(str(name) for name in solution.outputs)
-    units = {name: _unit(declared, name) for name in names}
+    units = dict(zip(names, map(str, solution.units), strict=True))
     return Course(patients, attrition, days, names, units, np.asarray(solution.values, np.float64), solution)
 
 
-def _unit(model: Any, output: str) -> str:
-    known = model.outputs[output] if output in model.outputs else model.states[output]
-    return str(known.unit)
-
-
-def _library_model(name: str) -> Any:
+def library_model(name: str) -> Any:
+    """Return the model of the library with this name; an unknown name is an InputError."""
     from livingdrug.library import load_model
 
     return load_model(name)

@@ -69,18 +69,10 @@ class Journey(Declared):
         model: Any = None,
         outputs: Sequence[str] | None = None,
         crossings: Callable[[Patients], Mapping[str, Any]] | None = None,
+        extremes: Mapping[str, Any] | None = None,
         threads: int | None = None,
     ) -> Course:
         """Return the course of those who are infused, with the attrition of the others; arguments as for ``infuse``."""
         dose, ready = self.prepare(patients, seed=seed)
-        return infuse(
-            dose,
-            ready,
-            self.infusion,
-            times=times,
-            model=model,
-            outputs=outputs,
-            crossings=crossings,
-            seed=seed,
-            threads=threads,
-        )
+        options = {"model": model, "outputs": outputs, "crossings": crossings, "extremes": extremes, "threads": threads}
+        return infuse(dose, ready, self.infusion, times=times, seed=seed, **options)

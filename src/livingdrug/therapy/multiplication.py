@@ -33,14 +33,14 @@ class MultiplicationPlan(Declared):
         median=0.984,
         log_sd=0.20,
         unit="1/day",
-        source="tcell-growth2019",
+        source="tcellgrowth2019",
         mark="computed",
         note="0.041 per hour is the middle of eleven conditions; the spread is that of ten (without seeding on day 5)",
     )
     lag: Annotated[StatedValue, within("day")] = Fixed(
         value=1.5,
         unit="day",
-        source="frozen-start2019",
+        source="panch2019",
         mark="read",
         note="growth restarts 24 to 48 hours after activation",
     )
@@ -51,14 +51,14 @@ class MultiplicationPlan(Declared):
     capacity: Annotated[StatedValue, within("cell", above=True)] = Fixed(
         value=6.4e9,
         unit="cell",
-        source="tcell-growth2019",
+        source="tcellgrowth2019",
         mark="computed",
         note="stirred tank, 6.4e6 per mL, times one litre",
     )
     viability: Fraction = LogitNormal(
         median=0.94,
         logit_sd=0.5,
-        source="tcell-growth2019",
+        source="tcellgrowth2019",
         mark="computed",
         note="stirred tank 94 %; spread assumed so that the table's range of 77 to 96 % is covered",
     )
@@ -126,7 +126,7 @@ def multiply(cells: EngineeredCells, plan: MultiplicationPlan | None = None, *, 
         seed: of the patients' random streams.
 
     Source:
-        growth rates, densities and viability: ``tcell-growth2019`` (doi 10.1186/s13036-019-0167-2, table 1).
+        growth rates, densities and viability: ``tcellgrowth2019`` (doi 10.1186/s13036-019-0167-2, table 1).
     """
     plan = plan or MultiplicationPlan()
     ids = cells.patients.ids

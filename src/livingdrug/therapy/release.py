@@ -29,22 +29,22 @@ class ReleasePlan(Declared):
     """What must hold for release, and how much is given."""
 
     least_viability: Fraction = Fixed(
-        value=0.80, unit="fraction", source="release-cd20-2024", mark="read", note="limit of a published CAR product"
+        value=0.80, unit="fraction", source="cd20release2024", mark="read", note="limit of a published CAR product"
     )
     least_car_positive: Fraction = Fixed(
-        value=0.10, unit="fraction", source="release-cd20-2024", mark="read", note="limit of a published CAR product"
+        value=0.10, unit="fraction", source="cd20release2024", mark="read", note="limit of a published CAR product"
     )
     most_copies_per_car_cell: Annotated[StatedValue, within("copy/cell")] = Fixed(
-        value=5.0, unit="copy/cell", source="release-cd20-2024", mark="read", note="copies per transduced cell"
+        value=5.0, unit="copy/cell", source="cd20release2024", mark="read", note="copies per transduced cell"
     )
     least_dose: Annotated[StatedValue, within("cell/kg")] = Fixed(
-        value=1e6, unit="cell/kg", source="yescarta-label", mark="read"
+        value=1e6, unit="cell/kg", source="yescarta2024", mark="read"
     )
     target_dose: Annotated[StatedValue, within("cell/kg", above=True)] = Fixed(
-        value=2e6, unit="cell/kg", source="yescarta-label", mark="read"
+        value=2e6, unit="cell/kg", source="yescarta2024", mark="read"
     )
     most_cells: Annotated[StatedValue, within("cell", above=True)] = Fixed(
-        value=2e8, unit="cell", source="yescarta-label", mark="read"
+        value=2e8, unit="cell", source="yescarta2024", mark="read"
     )
 
 

@@ -27,7 +27,7 @@ class WaitingPlan(Declared):
     """How long patients wait from collection to infusion, and the hazard of being lost meanwhile."""
 
     duration: Annotated[StatedValue, within("day")] = Fixed(
-        value=30.4, unit="day", source="vein-to-vein2023", mark="read", note="axi-cel, all settings"
+        value=30.4, unit="day", source="veintovein2023", mark="read", note="axi-cel, all settings"
     )
     hazard: Annotated[StatedValue, within("1/day")] = Fixed(
         value=0.0, unit="1/day", note="nobody is lost while waiting"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -36,7 +37,7 @@ Factor = Annotated[StatedValue, within("1", 0.0)]
 
 
 def _rising(days: tuple[float, ...]) -> tuple[float, ...]:
-    if any(b <= a for a, b in zip(days, days[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(days)):
         raise InputError("the days must rise")
     return days
 
@@ -111,8 +112,10 @@ class PublishedCurve(Declared):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if len(self.day) != len(self.share) or len(self.day) < 2:
-            raise InputError(f"a curve needs at least two points, got {len(self.day)} days and {len(self.share)} shares")
-        if any(b > a for a, b in zip(self.share, self.share[1:], strict=False)):
+            raise InputError(
+                f"a curve needs at least two points, got {len(self.day)} days and {len(self.share)} shares"
+            )
+        if any(b > a for a, b in pairwise(self.share)):
             raise InputError("the shares of a survival curve must not rise")
         return self
 
@@ -164,6 +167,11 @@ class Trial(Declared):
             if row.endpoint not in ENDPOINTS:
                 raise InputError(f"published.{number}: {unknown_name('endpoint', row.endpoint, ENDPOINTS)}")
             self._check_day(f"published.{number}", row)
+        needed = {link.column for arm in self.arms for link in arm.journey.infusion.links} | {self.follow_up.baseline}
+        for number, cure in enumerate(self.published_cures):
+            missing = sorted(needed - cure.setting.keys())
+            if missing:
+                raise InputError(f"published_cures.{number}.setting: the column {missing[0]!r} is missing")
         if self.response and self.response.days[-1] > self.follow_up.horizon_days:
             raise InputError(f"response: day {self.response.days[-1]:g} lies after the horizon")
         return self

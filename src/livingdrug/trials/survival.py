@@ -64,7 +64,7 @@ def kaplan_meier(days: ArrayLike, events: ArrayLike) -> Curve:
         InputError: no patients, a day that is negative or not finite, or lengths that differ.
 
     Source:
-        Kaplan and Meier 1958; Greenwood 1926; log-log interval as in Kalbfleisch and Prentice (``kaplan-meier1958``).
+        Kaplan and Meier 1958; Greenwood 1926; log-log interval as in Kalbfleisch and Prentice (``kaplanmeier1958``).
 
     Example:
         >>> kaplan_meier([1, 2, 3, 4], [True, False, True, False]).share.tolist()
@@ -72,17 +72,23 @@ def kaplan_meier(days: ArrayLike, events: ArrayLike) -> Curve:
     """
     day, event = np.asarray(days, np.float64), np.asarray(events, bool)
     if day.ndim != 1 or day.shape != event.shape or day.size == 0:
-        raise InputError(f"survival needs days and events of one length of at least 1, got {day.shape} and {event.shape}")
+        raise InputError(
+            f"survival needs days and events of one length of at least 1, got {day.shape} and {event.shape}"
+        )
     if not np.all(np.isfinite(day) & (day >= 0)):
-        raise InputError(f"survival needs days that are finite and 0 or more, got {day[~(day >= 0) | ~np.isfinite(day)][0]}")
+        raise InputError(
+            f"survival needs days that are finite and 0 or more, got {day[~(day >= 0) | ~np.isfinite(day)][0]}"
+        )
     at, where = np.unique(day, return_inverse=True)
     fell = np.bincount(where, weights=event).astype(np.int64)
     left = np.bincount(where)
     at_risk = day.size - np.concatenate([[0], np.cumsum(left)[:-1]])
-    share = np.cumprod(1 - fell / at_risk)
+    share = np.cumprod(1 - fell / at_risk).astype(np.float64)
     low, high = _log_log(share, np.cumsum(_greenwood(fell, at_risk)))
     if at[0] > 0:
-        at, share, low, high = (np.concatenate([[first], rest]) for first, rest in ((0, at), (1, share), (1, low), (1, high)))
+        at, share, low, high = (
+            np.concatenate([[first], rest]) for first, rest in ((0, at), (1, share), (1, low), (1, high))
+        )
         at_risk = np.concatenate([[day.size], at_risk])
     return Curve(at, share, low, high, at_risk.astype(np.int64))
 

@@ -1,0 +1,299 @@
+"""A model is declared once, as a class that reads like its paper.
+
+Example:
+    >>> from livingdrug.model.declaration import Model
+    >>> from livingdrug.model.symbols import ddt, parameter, state
+    >>> class Decay(Model):
+    ...     "One population that dies."
+    ...     cells = state("cell", "CAR T cells", initial=1e6, symbol="C")
+    ...     death = parameter(0.1, "1/day", "rate of death", symbol="d")
+    ...     equations = {ddt(cells): -death * cells}
+    ...     outputs = {"car_t_total": cells}
+    >>> Decay.name, list(Decay.states), float(Decay.canonical({"death": 0.2})["death"])
+    ('decay', ['cells'], 0.2)
+
+The class is used as a value and never instantiated. Its units, names, equations and sources are checked when it is declared; a
+declaration that was once found right on this machine is recognised by its hash and not checked again, so that neither
+Pint nor SymPy is imported for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, NoReturn
+
+from livingdrug.errors import DeclarationError, unknown_name
+from livingdrug.model.expressions import Expression, Symbol, as_expression
+from livingdrug.model.fingerprint import Writer, sha256
+from livingdrug.model.parameters import ParameterTable
+from livingdrug.model.remembered import checked_factors
+from livingdrug.model.symbols import Derivative, Event, Jump, Output, Parameter, State, as_tuple, in_canonical
+from livingdrug.model.vocabulary import VOCABULARY
+
+__all__ = ["Model"]
+
+# What the author of a model writes besides states, parameters and formulas.
+KEYWORDS = ("name", "source", "equations", "outputs", "events", "jumps", "parameter_sets", "limitations", "checks")
+
+
+class Model:
+    """Base of all models; subclass it to declare one. See the module's example.
+
+    In the class body: ``state``, ``parameter`` and named formulas; ``equations`` (``ddt(state)`` to formula);
+    ``outputs`` (word of the vocabulary to formula); and if wanted ``source`` (key in sources.bib), ``events``, ``jumps``,
+    ``parameter_sets``, ``limitations`` and ``checks`` (sentences for the documentation), ``name``.
+
+    Raises:
+        DeclarationError: when the class is made, if anything in it does not fit.
+    """
+
+    name: ClassVar[str] = "model"
+    source: ClassVar[str] = ""
+    equations: ClassVar[Mapping[Derivative, Any]] = {}
+    outputs: ClassVar[Mapping[str, Any]] = {}
+    events: ClassVar[Sequence[Event]] = ()
+    jumps: ClassVar[Sequence[Jump]] = ()
+    parameter_sets: ClassVar[Mapping[str, Mapping[str, float]]] = {}
+    limitations: ClassVar[Sequence[str]] = ()
+    checks: ClassVar[Sequence[str]] = ()
+
+    states: ClassVar[Mapping[str, State]] = {}
+    parameters: ClassVar[ParameterTable] = ParameterTable("model", {})
+    definitions: ClassVar[Mapping[str, Expression]] = {}
+    rates: ClassVar[Mapping[State, Expression]] = {}
+    fingerprint: ClassVar[str] = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        raise DeclarationError(f"the model {cls.name} is used as it is: write {cls.__name__}, not {cls.__name__}(...)")
+
+    def __init_subclass__(cls) -> None:
+        _collect(cls)
+        factors = checked_factors(_everything(cls), cls)
+        _assemble(cls, factors)
+        cls.fingerprint = _fingerprint(cls)
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the model's docstring."""
+        return (cls.__doc__ or "").strip().split("\n")[0]
+
+    @classmethod
+    def describe(cls) -> str:
+        """Return the model as plain text: states, parameters, equations, outputs, sources and limits."""
+        from livingdrug.model.description import describe
+
+        return describe(cls)
+
+    @classmethod
+    def to_latex(cls) -> str:
+        """Return the equations as a LaTeX ``align*`` environment with the letters of the paper."""
+        from livingdrug.model.description import to_latex
+
+        return to_latex(cls)
+
+    @classmethod
+    def canonical(cls, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all parameters in canonical units; see :meth:`ParameterTable.canonical`."""
+        return cls.parameters.canonical(overrides)
+
+    @classmethod
+    def source_keys(cls) -> list[str]:
+        """Return the keys of all sources of the model, its own first."""
+        keys = [cls.source] + [p.source_key for p in cls.parameters.values()]
+        return [key for key in dict.fromkeys(keys) if key not in ("", "assumed", "recalled")]
+
+
+def _collect(cls: type[Model]) -> None:
+    """Sort the class body into states, parameters and formulas, and give each its name."""
+    bases = [base.__name__ for base in cls.__bases__ if base is not Model]
+    if bases:
+        raise DeclarationError(
+            f"{cls.__name__} inherits from {', '.join(bases)}, but a model stands alone: write class {cls.__name__}(Model)"
+        )
+    body = vars(cls)
+    cls.name = body.get("name") or _snake_case(cls.__name__)
+    states: dict[str, State] = {}
+    parameters: dict[str, Parameter] = {}
+    definitions: dict[str, Expression] = {}
+    for attribute, value in body.items():
+        if attribute.startswith("_") or attribute in KEYWORDS:
+            continue
+        if not isinstance(value, Expression):
+            _refuse(cls, attribute, value)
+            continue
+        _check_attribute(cls, attribute, value)
+        if isinstance(value, State):
+            states[attribute] = value
+        elif isinstance(value, Parameter):
+            parameters[attribute] = value
+        else:
+            definitions[attribute] = value
+    cls.states = MappingProxyType(states)
+    cls.parameters = ParameterTable(cls.name, parameters)
+    cls.definitions = MappingProxyType(definitions)
+    _collect_keywords(cls)
+
+
+def _refuse(cls: type[Model], attribute: str, value: Any) -> None:
+    """Raise for anything in the body that is no part of a model; functions are let through."""
+    if callable(value) or isinstance(value, (staticmethod, classmethod, property)):
+        if hasattr(Model, attribute):
+            raise DeclarationError(f"{cls.name}: {attribute!r} belongs to every model and cannot be redefined")
+        return
+    if isinstance(value, (int, float)):
+        raise DeclarationError(
+            f"{cls.name}: {attribute} = {value!r} has no unit and no source; "
+            f'write {attribute} = parameter({value!r}, "unit", "meaning", source=...), or start its name with _'
+        )
+    raise DeclarationError(f"{cls.name}: " + unknown_name("part of a model", attribute, KEYWORDS))
+
+
+def _check_attribute(cls: type[Model], attribute: str, value: Expression) -> None:
+    if hasattr(Model, attribute) or attribute == "time" or not attribute.isascii():
+        raise DeclarationError(
+            f"{cls.name}: {attribute!r} cannot name a {type(value).__name__.lower()}; take another plain word "
+            f"(not {', '.join(KEYWORDS)}, time or another attribute of Model)"
+        )
+    if isinstance(value, Symbol):
+        if not isinstance(value, (State, Parameter)):
+            raise DeclarationError(f"{cls.name}: {attribute!r} must be made by state(...) or parameter(...)")
+        if value.name:
+            raise DeclarationError(
+                f"{cls.name}: {attribute!r} is already named {value.name!r}; each state and parameter is declared once, "
+                "in one model"
+            )
+        value.name = attribute
+
+
+def _collect_keywords(cls: type[Model]) -> None:
+    for keyword in ("equations", "outputs", "parameter_sets"):
+        if not isinstance(getattr(cls, keyword), Mapping):
+            raise DeclarationError(f"{cls.name}: {keyword} must be a dictionary, got {getattr(cls, keyword)!r}")
+    for keyword in ("name", "source"):
+        if not isinstance(getattr(cls, keyword), str):
+            raise DeclarationError(f"{cls.name}: {keyword} must be text, got {getattr(cls, keyword)!r}")
+    if not cls.name.isidentifier():
+        raise DeclarationError(f"{cls.name!r} cannot name a model; take a plain word such as author2020")
+    for keyword, kind in (("events", Event), ("jumps", Jump), ("limitations", str), ("checks", str)):
+        values = as_tuple(getattr(cls, keyword))
+        for value in values:
+            if not isinstance(value, kind):
+                raise DeclarationError(f"{cls.name}: {keyword} must hold {kind.__name__.lower()} values, got {value!r}")
+        setattr(cls, keyword, values)
+    equations: dict[State, Any] = {}
+    for left, right in cls.equations.items():
+        if not isinstance(left, Derivative) or not isinstance(left.state, State):
+            raise DeclarationError(f"{cls.name}: the left side of an equation is ddt(state), got {left!r}")
+        if left.state in equations:
+            raise DeclarationError(f"{cls.name}: ddt({left.state.name}) has two equations; add them up in one")
+        equations[left.state] = _formula(cls, f"ddt({left.state.name})", right)
+    cls.rates = equations
+    cls.outputs = {
+        word: value if isinstance(value, Output) else Output(value) for word, value in cls.outputs.items()
+    }
+
+
+def _formula(cls: type[Model], place: str, value: Any) -> Expression:
+    try:
+        return as_expression(value)
+    except DeclarationError as error:
+        raise DeclarationError(f"{cls.name}: {place}: {error}") from None
+
+
+def _everything(cls: type[Model]) -> str:
+    """The declaration as canonical text: all that the checks look at."""
+    writer = Writer()
+    writer.values("model", cls.name, cls.source)
+    for s in cls.states.values():
+        writer.values("state " + s.name, s.unit, s.meaning, s.symbol, s.floor)
+        writer.formula("initial", s.initial)
+    for p in cls.parameters.values():
+        spread = (p.spread.kind, p.spread.sd) if p.spread else p.spread
+        writer.values("parameter " + p.name, p.value, p.unit, p.meaning, p.symbol, p.source, spread, p.limits)
+    for name, definition in cls.definitions.items():
+        writer.formula("definition " + name, definition)
+    for s, rate in cls.rates.items():
+        writer.formula("rate " + s.name, rate)
+    for word, o in cls.outputs.items():
+        writer.values(f"output {word!r}", o.unit, o.meaning)
+        writer.formula("is", o.expression)
+    for e in cls.events:
+        writer.values("event", e.kind)
+        for part, value in (("target", e.target), ("amount", e.amount), ("at", e.at), ("duration", e.duration)):
+            writer.formula(part, value)
+    for j in cls.jumps:
+        writer.values("jump", j.below, j.above)
+        for part, value in (("state", j.state), ("birth", j.birth), ("death", j.death)):
+            writer.formula(part, value)
+    for name, values in cls.parameter_sets.items():
+        writer.values(f"set {name!r}", *values.items() if isinstance(values, Mapping) else (values,))
+    return writer.text()
+
+
+def _assemble(cls: type[Model], factors: Mapping[str, float]) -> None:
+    """Turn what was declared into canonical units; everything is known to be right by now."""
+    for s in cls.states.values():
+        s.factor = factors[s.unit]
+        s.floor = (_default_floor(s) if s.floor is None else float(s.floor)) * s.factor
+        s.initial = as_expression(in_canonical(s.initial, s.factor))
+    for p in cls.parameters.values():
+        p.factor = factors[p.unit]
+        p.value = float(p.value)
+        p.limits = (float(p.limits[0]), float(p.limits[1]))
+        p.model_source = cls.source
+    cls.rates = MappingProxyType(dict(cls.rates))
+    cls.outputs = MappingProxyType({word: _output(word, o, factors) for word, o in cls.outputs.items()})
+    cls.events = tuple(_event(e) for e in cls.events)
+    cls.jumps = tuple(
+        Jump(j.state, as_expression(j.birth), as_expression(j.death), j.below * j.state.factor, j.above * j.state.factor)
+        for j in cls.jumps
+    )
+    cls.parameter_sets = MappingProxyType(
+        {name: MappingProxyType(dict(values)) for name, values in cls.parameter_sets.items()}
+    )
+
+
+def _output(word: str, declared: Output, factors: Mapping[str, float]) -> Output:
+    known = VOCABULARY.get(word)
+    unit = declared.unit or (known.unit if known else "1")
+    meaning = declared.meaning or (known.meaning if known else "")
+    return Output(as_expression(declared.expression), unit, meaning, factors[unit])
+
+
+def _event(declared: Event) -> Event:
+    amount = as_expression(in_canonical(declared.amount, declared.target.factor))
+    duration = None if declared.duration is None else as_expression(declared.duration)
+    return Event(declared.kind, declared.target, amount, as_expression(declared.at), duration)
+
+
+def _fingerprint(cls: type[Model]) -> str:
+    """Hash of everything that matters to compiled numbers: two models with the same hash may share a kernel."""
+    writer = Writer()
+    writer.values("parameters", *cls.parameters)
+    for s in cls.states.values():
+        writer.values("state " + s.name, float(s.floor), float(s.factor))
+        writer.formula("initial", s.initial)
+        writer.formula("rate", cls.rates[s])
+    for word, o in cls.outputs.items():
+        writer.values("output " + word, o.factor)
+        writer.formula("is", o.expression)
+    for e in cls.events:
+        writer.values("event", e.kind, e.target.name)
+        for part, value in (("amount", e.amount), ("at", e.at), ("duration", e.duration)):
+            writer.formula(part, value)
+    for j in cls.jumps:
+        writer.values("jump", j.state.name, float(j.below), float(j.above))
+        writer.formula("birth", j.birth)
+        writer.formula("death", j.death)
+    return sha256([writer.text()])
+
+
+def _default_floor(s: State) -> float:
+    return 1.0 if s.unit == "cell" else 1e-6
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+

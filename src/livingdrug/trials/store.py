@@ -1,0 +1,164 @@
+"""Finished blocks of a run on disk: one Parquet file each, whole or not there at all.
+
+Courses stand in one list column per output, empty for patients whose courses are not kept; units, names and
+failures stand in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livingdrug.errors import InputError, LivingDrugError
+from livingdrug.patients import Patients
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from livingdrug.trials.run import Block
+
+__all__ = ["Store", "write_whole"]
+
+TEXTS = ("stages", "reasons", "responses")
+ABOUT = b"livingdrug"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of a run's finished blocks."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path, configuration: Mapping[str, Any], block: int) -> Store:
+        """Make the folder, or check that what lies there belongs to the same run.
+
+        Raises:
+            InputError: the folder cannot be used, or holds another run.
+        """
+        blocks = Path(folder) / "blocks"
+        label = blocks / "run.json"
+        mine = {"hash": configuration["hash"], "block": block, **_shown(configuration)}
+        try:
+            blocks.mkdir(parents=True, exist_ok=True)
+            if not label.exists():
+                write_whole(label, lambda file: file.write(json.dumps(mine, indent=2).encode()))
+            theirs = json.loads(label.read_bytes())
+        except OSError as error:
+            raise InputError(f"{folder}: the folder cannot be used for a run: {error.strerror or error}") from error
+        except ValueError as error:
+            raise InputError(f"{label}: not the label of a run; choose another folder or remove it") from error
+        if theirs != mine:
+            other = _difference(theirs, mine)
+            raise InputError(f"{folder}: this folder holds another run ({other}); choose another folder, or remove it")
+        return cls(blocks)
+
+    def path(self, ids: NDArray[np.uint64]) -> Path:
+        """Return the file of the patients from the first to the last identifier."""
+        return self.folder / f"patients-{int(ids[0]):010d}-{int(ids[-1]):010d}.parquet"
+
+    def write(self, ids: NDArray[np.uint64], block: Block) -> None:
+        """Write a block, whole or not at all; LivingDrugError when the disk refuses."""
+        import pyarrow.parquet as pq
+
+        table = _to_table(block)
+        path = self.path(ids)
+        try:
+            write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
+        except OSError as error:
+            raise LivingDrugError(
+                f"{path}: patients {ids[0]} to {ids[-1]} could not be written: {error.strerror or error}; "
+                "make room and run again, finished blocks are kept"
+            ) from error
+
+    def read(self, ids: NDArray[np.uint64]) -> Block | None:
+        """Return a block that was written before, None if it was not; InputError if its file is damaged."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path(ids)
+        if not path.exists():
+            return None
+        try:
+            block = _to_block(pq.read_table(path))
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+            raise InputError(f"{path}: the file is damaged ({error!s:.100}); remove it and run again") from error
+        if not np.array_equal(block.patients.ids, ids):
+            raise InputError(f"{path}: the file holds other patients than its name says; remove it and run again")
+        return block
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file under a temporary name and rename it; nothing is left when that fails (OSError)."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _shown(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    trial = configuration["trial"]
+    name = trial["name"] if isinstance(trial, Mapping) else str(trial)
+    return {"trial": name, **{key: configuration[key] for key in ("patients", "seed", "model")}}
+
+
+def _difference(theirs: Any, mine: Mapping[str, Any]) -> str:
+    if not isinstance(theirs, dict):
+        return "its label cannot be read"
+    for key in ("trial", "patients", "seed", "model", "block"):
+        if theirs.get(key) != mine[key]:
+            return f"{key} {theirs.get(key)!r:.60} there, {mine[key]!r:.60} asked"
+    return "the design of the trial or the model has changed"
+
+
+def _to_table(block: Block) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"patient": pa.array(block.patients.ids)}
+    columns |= {f"column:{name}": pa.array(block.patients[name]) for name in block.patients}
+    columns |= {f"text:{name}": pa.array(getattr(block, name).astype(str).tolist(), pa.string()) for name in TEXTS}
+    kept, days, _ = block.values.shape
+    for place, name in enumerate(block.outputs):
+        flat = pa.array(block.values[:, :, place].ravel())
+        some = pa.FixedSizeListArray.from_arrays(flat, days)
+        columns[f"course:{name}"] = pa.concat_arrays([some, pa.nulls(len(block.patients) - kept, some.type)])
+    about = {
+        "units": dict(block.patients.units),
+        "may_be_missing": sorted(block.patients.may_be_missing),
+        "outputs": block.outputs,
+        "shape": list(block.values.shape),
+        "failures": block.failures,
+    }
+    return pa.table(columns).replace_schema_metadata({ABOUT: json.dumps(about).encode()})
+
+
+def _to_block(table: pa.Table) -> Block:
+    from livingdrug.trials.run import Block
+
+    about = json.loads((table.schema.metadata or {})[ABOUT])
+    columns = {name.removeprefix("column:"): name for name in table.column_names if name.startswith("column:")}
+    patients = Patients(
+        table["patient"].to_numpy(),
+        {name: table[stored].to_numpy() for name, stored in columns.items()},
+        about["units"],
+        frozenset(about["may_be_missing"]),
+    )
+    kept, days, outputs = about["shape"]
+    values = np.full((kept, days, outputs), np.nan)
+    for place, name in enumerate(about["outputs"]):
+        course = table[f"course:{name}"].combine_chunks().slice(0, kept)
+        values[:, :, place] = course.flatten().to_numpy(zero_copy_only=False).reshape(kept, days)
+    texts = {name: np.array(table[f"text:{name}"].to_pylist(), np.str_) for name in TEXTS}
+    return Block(patients, **texts, values=values, outputs=about["outputs"], failures=about["failures"])
