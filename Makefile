@@ -5,6 +5,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 PATIENTS ?= 10000
 WORKERS ?= 2
+PINS := --generate-hashes --universal --fork-strategy fewest --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .PHONY: help demo test quick check format bench docs pins clean
 
@@ -41,9 +43,9 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff format
 
 # Unlike the package, the bench needs a C++ and a Fortran compiler and CMake: see benchmarks/README.md.
-bench: $(READY) ## our engine against its peers, in one run on this machine
-	@bash benchmarks/setup.sh
-	@.bench-venv/bin/python -m benchmarks.run
+bench: ## our engine against its peers, in one run on this machine
+	@PYTHON=$(PYTHON) bash benchmarks/setup.sh
+	@PATH="$(CURDIR)/.bench-venv/bin:$$PATH" .bench-venv/bin/python -m benchmarks.run
 
 docs: $(READY) ## write the generated pages of docs/
 	@$(BIN)/python scripts/write_docs.py
@@ -51,8 +53,9 @@ docs: $(READY) ## write the generated pages of docs/
 pins: ## resolve the pinned versions anew into constraints.txt
 	@$(PYTHON) -m venv .pins-venv && .pins-venv/bin/python -m pip install --quiet uv
 	@echo "setuptools>=77" | .pins-venv/bin/uv pip compile pyproject.toml - --extra dev --upgrade --quiet \
-		--generate-hashes --universal --fork-strategy fewest --python-version 3.11 \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header -o constraints.txt
+		$(PINS) -o constraints.txt
+	@echo "setuptools>=77" | .pins-venv/bin/uv pip compile pyproject.toml benchmarks/peers.in - --upgrade --quiet \
+		$(PINS) -c constraints.txt -o benchmarks/peers.txt
 
 clean: ## remove environments and caches
 	rm -rf .venv .bench-venv .pins-venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 import sympy
-from livingdrug.model import expressions
 from numpy.typing import NDArray
 
 from benchmarks import models
+from livingdrug.model import expressions
 
 Array = NDArray[np.float64]
 
@@ -23,12 +23,13 @@ class Problem:
         name: "small" or "full".
         model: the declared model.
         times: the 60 output times, days.
-        end: last day.
+        chosen: the eight parameters by which gradients are taken.
     """
 
     name: str
     model: type
     times: Array
+    chosen: tuple[str, ...]
 
     @property
     def end(self) -> float:
@@ -43,9 +44,9 @@ class Problem:
     @cached_property
     def fingerprint(self) -> str:
         """Names the problem's formulas and times, for what is kept in the cache."""
-        doses = [(self.formula(event.at), self.formula(event.amount)) for event in self.model.events]
-        start = [self.formula(state.initial) for state in self.model.states.values()]
-        return hashlib.sha256(repr((self.rates, start, doses, self.times.tolist())).encode()).hexdigest()[:12]
+        days = [self.formula(day) for day in self.dose_days]
+        all_of_it = (self.rates, self.start_formulas, days, self.dose_formulas, self.chosen, self.times.tolist())
+        return hashlib.sha256(repr(all_of_it).encode()).hexdigest()[:12]
 
     @cached_property
     def parameters(self) -> list[str]:
@@ -125,26 +126,85 @@ class Problem:
         """The right-hand sides of the scaled states."""
         return [self.formula(self.model.rates[state]) / state.floor for state in self.model.states.values()]
 
-    def code(self, translate: Callable[[sympy.Expr], str] = sympy.pycode) -> tuple[list[tuple[str, str]], list[str]]:
+    @cached_property
+    def start_formulas(self) -> list[sympy.Expr]:
+        """The scaled initial states, doses at time zero included."""
+        return [
+            (self.formula(state.initial) + sum(self.formula(e.amount) for e in self.at_zero if e.target is state))
+            / state.floor
+            for state in self.model.states.values()
+        ]
+
+    @cached_property
+    def at_zero(self) -> list:
+        """The doses that are given at time zero."""
+        return [event for event in self.model.events if self.formula(event.at) == 0]
+
+    @cached_property
+    def dose_formulas(self) -> list[list[sympy.Expr]]:
+        """What each later dose adds to each scaled state."""
+        later = [day for day in self.dose_days if self.formula(day) != 0]
+        given = {str(day): [e for e in self.model.events if str(e.at) == str(day)] for day in later}
+        return [
+            [
+                sum((self.formula(e.amount) for e in given[str(day)] if e.target is state), sympy.Integer(0))
+                / state.floor
+                for state in self.model.states.values()
+            ]
+            for day in later
+        ]
+
+    def code(
+        self, translate: Callable[[sympy.Expr], str] = sympy.pycode, rates: list[sympy.Expr] | None = None
+    ) -> tuple[list[tuple[str, str]], list[str]]:
         """The right-hand side as text: shared parts (name, code) in order, then one code per state.
 
         Args:
             translate: turns a SymPy expression into the peer's language.
+            rates: other right-hand sides than the problem's own.
         """
-        shared, rates = sympy.cse(self.rates, symbols=sympy.numbered_symbols("s"))
+        shared, rates = sympy.cse(self.rates if rates is None else rates, symbols=sympy.numbered_symbols("s"))
         return [(str(name), translate(part)) for name, part in shared], [translate(rate) for rate in rates]
 
 
 FOUR_WEEKS_THEN_A_YEAR = np.concatenate([np.linspace(1, 28, 28), np.linspace(32, 365, 32)])
 
+COMMON = ("dose", "burden", "fast_expansion", "half_antigen", "effector_loss", "killing")
+
 PROBLEMS = {
-    "small": Problem("small", models.Small, FOUR_WEEKS_THEN_A_YEAR),
-    "full": Problem("full", models.Full, FOUR_WEEKS_THEN_A_YEAR + 5),
+    "small": Problem("small", models.Small, FOUR_WEEKS_THEN_A_YEAR, (*COMMON, "engraftment", "tumour_growth")),
+    "full": Problem("full", models.Full, FOUR_WEEKS_THEN_A_YEAR + 5, (*COMMON, "il6_by_killing", "positive_growth")),
 }
 
 
-def errors(problem: Problem, values: Array, reference: Array) -> Array:
-    """Worst relative error of each patient over states and times; a value that is not finite counts as infinite."""
+def errors(problem: Problem, parameters: Array, values: Array, reference: Array) -> Array:
+    """Worst relative error of each patient over states and times; a value that is not finite counts as infinite.
+
+    A time at which a dose is given is left out: some peers report the value before it, others the one after.
+    """
     with np.errstate(all="ignore"):
         off = np.abs(values - reference) / (np.abs(reference) + problem.floor)
-    return np.where(np.isfinite(off), off, np.inf).max(axis=(1, 2))
+    return _worst(problem, parameters, off)
+
+
+def gradient_errors(problem: Problem, parameters: Array, values: Array, gradients: Array, reference: Array) -> Array:
+    """Worst error of each patient's d log(state) / d log(parameter), relative to its size where that is above 1.
+
+    Args:
+        problem: which one.
+        parameters: (patient, parameter).
+        values: reference of the states (patient, time, state).
+        gradients: what was found (patient, time, state, chosen parameter).
+        reference: the truth, same shape.
+    """
+    at = [problem.parameters.index(name) for name in problem.chosen]
+    scale = parameters[:, None, None, at] / (np.abs(values) + problem.floor)[..., None]
+    with np.errstate(all="ignore"):
+        off = np.abs(gradients - reference) * scale / (1 + np.abs(reference) * scale)
+    return _worst(problem, parameters, off)
+
+
+def _worst(problem: Problem, parameters: Array, off: Array) -> Array:
+    off = np.where(np.isfinite(off), off, np.inf).reshape(*off.shape[:2], -1).max(axis=2)
+    at_a_dose = (problem.times[:, None] == problem.doses(parameters)[0][:, None, :]).any(axis=2)
+    return np.where(at_a_dose, 0.0, off).max(axis=1)

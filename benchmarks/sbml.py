@@ -27,16 +27,13 @@ def to_sbml(problem: Problem) -> str:
     write = _Antimony().doprint
     time = sympy.Symbol("time", real=True)
     lines = ["model problem"]
-    at_zero = [event for event in problem.model.events if problem.formula(event.at) == 0]
     for i, parameter in enumerate(problem.model.parameters.values()):
         lines.append(f"  p{i} = {parameter.value!r};")
-    for i, (state, rate) in enumerate(zip(problem.model.states.values(), problem.rates, strict=True)):
-        given = [event.amount for event in at_zero if event.target is state]
-        start = sum((problem.formula(amount) for amount in given), problem.formula(state.initial)) / state.floor
+    for i, (start, rate) in enumerate(zip(problem.start_formulas, problem.rates, strict=True)):
         lines.append(f"  y{i} = {write(start)};")
         lines.append(f"  y{i}' = {write(rate.subs(sympy.Symbol('t', real=True), time))};")
     states = list(problem.model.states.values())
-    for i, event in enumerate(event for event in problem.model.events if event not in at_zero):
+    for i, event in enumerate(event for event in problem.model.events if event not in problem.at_zero):
         y, day = f"y{states.index(event.target)}", write(problem.formula(event.at))
         amount = write(problem.formula(event.amount) / event.target.floor)
         lines.append(f"  dose{i}: at (time >= {day}): {y} = {y} + {amount};")

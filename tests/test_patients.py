@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livingdrug.errors import InputError
@@ -55,6 +55,7 @@ def test_mistakes_are_named(make, words):
         make()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=8))
 def test_ids_survive(ids):
     patients = Patients(np.array(ids, np.uint64), {"x": np.arange(len(ids))})

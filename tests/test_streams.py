@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livingdrug.errors import InputError
@@ -30,6 +30,7 @@ def test_words_become_numbers_as_stated():
     assert uniform(seed, [patient], "viability", 4)[0, 2:].tolist() == expected
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**64 - 1),
     st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6, unique=True),

@@ -1,8 +1,10 @@
 """AMICI: CVODES on SBML compiled as C++, with forward sensitivities; one patient per call."""
 
+import logging
 from functools import lru_cache
 
 import amici
+import amici.sim.sundials
 import numpy as np
 from amici.importers.sbml import SbmlImporter
 
@@ -15,6 +17,8 @@ NAME = "AMICI (CVODES)"
 PACKAGE = "amici"
 METHODS = ("cvodes",)
 
+logging.getLogger("amici").setLevel(logging.CRITICAL)
+
 
 @lru_cache
 def compiled(problem: Problem):
@@ -24,6 +28,7 @@ def compiled(problem: Problem):
         SbmlImporter(to_sbml(problem), from_file=False).sbml2amici(name, folder, observation_model=[], verbose=False)
     model = amici.import_model_module(name, folder).get_model()
     model.set_timepoints(problem.times)
+    model.set_parameter_scale(amici.sim.sundials.ParameterScaling.ln)  # so that sensitivities are of like size
     solver = model.create_solver()
     solver.set_max_steps(1_000_000)
     return model, solver
@@ -49,7 +54,7 @@ def run(problem: Problem, parameters, tolerance: float, method: str = METHODS[0]
     solver.set_sensitivity_order(amici.sim.sundials.SensitivityOrder.none)
 
     def course(p):
-        model.set_free_parameters(p[of_parameters])
+        model.set_free_parameters(np.log(p[of_parameters]))
         return np.array(amici.sim.sundials.run_simulation(model, solver)["x"])[:, of_states]
 
     with Stopwatch() as watch:
@@ -57,16 +62,18 @@ def run(problem: Problem, parameters, tolerance: float, method: str = METHODS[0]
     return Run(values * problem.floor, watch.cpu, watch.wall)
 
 
-def gradients(problem: Problem, parameters, tolerance: float, chosen: list[int]) -> Run:
-    """The states' derivatives by the chosen parameters (patient, time, state, parameter), forward sensitivities."""
+def gradients(problem: Problem, parameters, tolerance: float) -> Run:
+    """The states' derivatives by the problem's chosen parameters (patient, time, state, parameter)."""
     model, solver, of_parameters, of_states = prepared(problem, tolerance)
     solver.set_sensitivity_order(amici.sim.sundials.SensitivityOrder.first)
     solver.set_sensitivity_method(amici.sim.sundials.SensitivityMethod.forward)
+    chosen = [problem.parameters.index(name) for name in problem.chosen]
     model.set_parameter_list([of_parameters.index(i) for i in chosen])
 
     def course(p):
-        model.set_free_parameters(p[of_parameters])
-        return np.array(amici.sim.sundials.run_simulation(model, solver)["sx"])[:, :, of_states].transpose(0, 2, 1)
+        model.set_free_parameters(np.log(p[of_parameters]))
+        by_log = np.array(amici.sim.sundials.run_simulation(model, solver)["sx"])[:, :, of_states].transpose(0, 2, 1)
+        return by_log / p[chosen]
 
     with Stopwatch() as watch:
         values = np.stack(list(map(course, parameters)))

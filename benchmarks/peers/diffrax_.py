@@ -6,6 +6,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sympy
 
 from benchmarks.measure import Run, Stopwatch
 from benchmarks.problems import Problem
@@ -96,3 +97,34 @@ def run(problem: Problem, parameters, tolerance: float, method: str = METHODS[0]
     with Stopwatch() as watch:
         values = [np.asarray(solve(state[p], parameters[p], days[p], added[p], tolerance)) for p in parts]
     return Run(np.concatenate(values) * problem.floor, watch.cpu, watch.wall)
+
+
+@lru_cache
+def compiled_gradients(problem: Problem, spans: tuple[tuple[int, int], ...]):
+    """The compiled derivatives of a batch of patients by the chosen parameters, in forward mode."""
+    solve = course(problem, METHODS[0], spans, diffrax.ForwardMode())
+    names = [problem.symbols[parameter] for parameter in problem.model.parameters.values()]
+    start = sympy.lambdify(names, problem.start_formulas, jnp)
+    doses = sympy.lambdify(names, problem.dose_formulas or [[sympy.Integer(0)] * len(problem.states)], jnp)
+    at = jnp.array([problem.parameters.index(name) for name in problem.chosen])
+
+    def of_chosen(chosen, p, days, tolerance):
+        p = p.at[at].set(chosen)
+        added = jnp.stack([jnp.stack([jnp.asarray(a, float) for a in dose]) for dose in doses(*p)])
+        return solve(jnp.stack([jnp.asarray(y, float) for y in start(*p)]), p, days, added, tolerance)
+
+    def slopes(p, days, tolerance):
+        return jax.jacfwd(of_chosen)(p[at], p, days, tolerance)
+
+    return jax.jit(jax.vmap(slopes, in_axes=(0, 0, None)))
+
+
+def gradients(problem: Problem, parameters, tolerance: float) -> Run:
+    """The states' derivatives by the problem's chosen parameters (patient, time, state, parameter)."""
+    days = problem.scaled(parameters)[1]
+    many = problem.scaled(problem.sample(20_000, 99))[1]
+    solve = compiled_gradients(problem, tuple(windows(problem.times, many, problem.end)))
+    solve(parameters, days, 1e-1).block_until_ready()
+    with Stopwatch() as watch:
+        values = np.asarray(solve(parameters, days, tolerance))
+    return Run(values * problem.floor[:, None], watch.cpu, watch.wall)

@@ -18,10 +18,14 @@ METHODS = ("LSODA",)
 @lru_cache
 def right_hand_side(problem: Problem):
     """The compiled right-hand side f(t, y, p)."""
-    shared, rates = problem.code()
+    return compiled(*problem.code(), len(problem.parameters))
+
+
+def compiled(shared: list[tuple[str, str]], rates: list[str], parameters: int):
+    """Compile a right-hand side given as text."""
     lines = ["def rhs(t, y, p):", f"    dy = np.empty({len(rates)})"]
     lines += [f"    y{i} = y[{i}]" for i in range(len(rates))]
-    lines += [f"    p{i} = p[{i}]" for i in range(len(problem.parameters))]
+    lines += [f"    p{i} = p[{i}]" for i in range(parameters)]
     lines += [f"    {name} = {code}" for name, code in shared]
     lines += [f"    dy[{i}] = {code}" for i, code in enumerate(rates)]
     lines += ["    return dy"]
@@ -31,16 +35,21 @@ def right_hand_side(problem: Problem):
     return numba.njit(vector(numba.float64, vector, vector), fastmath=True, error_model="numpy")(space["rhs"])
 
 
+def integrate(rhs, state, grid, p, tolerance: float):
+    """States at the times of the grid, whose first is the state's own; None if LSODA failed."""
+    found, told = odeint(
+        rhs, state, grid, (p,), rtol=tolerance, atol=tolerance, mxstep=100_000, tfirst=True, full_output=True
+    )
+    return found if told["message"] == "Integration successful." else None
+
+
 def run(problem: Problem, parameters, tolerance: float, method: str = METHODS[0]) -> Run:
     """Solve for all patients; compilation happens before the clock starts."""
     rhs = right_hand_side(problem)
 
     def course(state, p, days, added):
         def solve(state, grid):
-            found, told = odeint(
-                rhs, state, grid, (p,), rtol=tolerance, atol=tolerance, mxstep=100_000, tfirst=True, full_output=True
-            )
-            return found if told["message"] == "Integration successful." else None
+            return integrate(rhs, state, grid, p, tolerance)
 
         return from_dose_to_dose(solve, state, problem.times, days, added)
 

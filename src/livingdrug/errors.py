@@ -74,13 +74,14 @@ def nearest_names(asked: object, allowed: Iterable[object], count: int = 3) -> l
     return [names[found] for found in difflib.get_close_matches(str(asked).lower(), list(names), n=count, cutoff=0.55)]
 
 
-def unknown_name(what: str, asked: object, allowed: Iterable[object], *, shown: int = 12) -> str:
+def unknown_name(what: str, asked: object, allowed: Iterable[object], *, place: str = "", shown: int = 12) -> str:
     """Return the message for a name that does not exist, with the nearest names and those allowed.
 
     Args:
         what: the kind of thing that was named, e.g. ``"model"`` or ``"parameter of kimmel2021"``.
         asked: the name that was given.
         allowed: the names that exist.
+        place: where the name was given, e.g. ``"kimmel2021"``; stands before the message.
         shown: how many of the allowed names are listed at most.
 
     Example:
@@ -88,7 +89,7 @@ def unknown_name(what: str, asked: object, allowed: Iterable[object], *, shown: 
         "unknown model 'kimmel2012'; did you mean 'kimmel2021'? Allowed: kimmel2021, stein2019"
     """
     names = [str(name) for name in allowed]
-    message = f"unknown {what} {str(asked)!r}"
+    message = (f"{place}: " if place else "") + f"unknown {what} {str(asked)!r}"
     near = nearest_names(asked, names)
     if near:
         message += "; did you mean " + " or ".join(repr(name) for name in near) + "?"

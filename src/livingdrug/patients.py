@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Patients"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Patients:
     """A cohort: identifiers, and named columns of numbers with their units.
 
@@ -57,6 +57,11 @@ class Patients:
         object.__setattr__(self, "columns", MappingProxyType(columns))
         object.__setattr__(self, "units", MappingProxyType(units))
         object.__setattr__(self, "may_be_missing", frozenset(self.may_be_missing) & columns.keys())
+
+    def __repr__(self) -> str:
+        shown = [f"{name} [{unit}]" for name, unit in self.units.items()]
+        more = f", ... ({len(shown)} columns)" if len(shown) > 6 else ""
+        return f"<{len(self)} patients: {', '.join(shown[:6])}{more}>"
 
     def __len__(self) -> int:
         return int(self.ids.size)

@@ -33,8 +33,7 @@ _ROUNDS = 10
 class Purpose(IntEnum):
     """The decisions that have a stream number of their own; any other name gets a number from its hash."""
 
-    JUMPS = 1
-    ROUNDING = 2
+    JUMPS = 0x4A000000  # of the engine: the first jump process; the second has the next number
     COLLECTION_EFFICIENCY = 10
     PROCESSED_VOLUME = 11
     T_CELL_RECOVERY = 20
@@ -62,7 +61,7 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
         Random 32-bit words, shape (..., 4).
 
     Source:
-        Salmon et al. 2011 (doi 10.1145/2063384.2063405), section 4; constants of Random123.
+        Salmon et al. 2011 (``salmon2011``), section 4; constants of Random123.
     """
     words = np.asarray(counter, np.uint64)
     keys = np.asarray(key, np.uint64)
@@ -99,8 +98,8 @@ def purpose_number(purpose: str | int) -> int:
     """Return the stream number of a purpose: its entry in ``Purpose``, else 2**31 or more from a hash of the name.
 
     Example:
-        >>> purpose_number("jumps"), purpose_number("weight") >= 2**31
-        (1, True)
+        >>> purpose_number("viability"), purpose_number("weight") >= 2**31
+        (35, True)
     """
     if isinstance(purpose, int) and not isinstance(purpose, bool):
         if not 0 <= purpose < 2**32:

@@ -1,8 +1,8 @@
 """Units: one small Pint registry and the canonical units in which all numbers are computed.
 
-The canonical units are day, cell, copy (of a transgene), pg, cm, pmol, K, mmHg and USD. They are coherent: a formula that is
-right in them needs no conversion factors (a volume is cm^3 = mL, a concentration of cells is cell/cm^3). Pint is
-imported at the first question, never at import.
+The canonical units are day, cell, copy (of a transgene), pg, cm, pmol, K, mmHg and USD. They are coherent: a formula
+that is right in them needs no conversion factors (a volume is cm^3 = mL, a concentration of cells is cell/cm^3). Pint
+is imported at the first question, never at import.
 
 Example:
     >>> to_canonical("cell/uL")
@@ -59,7 +59,10 @@ percent = 1e-2
 """
 
 UNIT_NAMES = tuple(
-    name.strip() for line in DEFINITIONS.split("\n") for name in line.split("=") if re.fullmatch(r"[A-Za-z]+", name.strip())
+    name.strip()
+    for line in DEFINITIONS.split("\n")
+    for name in line.split("=")
+    if re.fullmatch(r"[A-Za-z]+", name.strip())
 )
 
 _POWER = r"(?: *(?:\*\*|\^) *(?:-?[0-9](?:\.[0-9]{1,3})?|\(-?[0-9]/[0-9]\)))?"
@@ -140,7 +143,9 @@ def parse_unit(text: str) -> Unit:
     if text.strip() in ("", "1"):
         return Unit(text, 1.0, DIMENSIONLESS)
     if len(text) > 80 or not _GRAMMAR.fullmatch(text):
-        raise InputError(f"cannot read the unit {text!r}; write products and powers such as 'cell/uL', '1/day', 'cm**2'")
+        raise InputError(
+            f"cannot read the unit {text!r}; write products and powers such as 'cell/uL', '1/day', 'cm**2'"
+        )
     for name in re.findall(r"[A-Za-z]+", text):
         if name not in UNIT_NAMES:
             raise InputError(unknown_name(f"unit in {text!r}:", name, UNIT_NAMES, shown=40))
@@ -154,7 +159,7 @@ def parse_unit(text: str) -> Unit:
 def _registry() -> Any:
     import pint
 
-    registry = pint.UnitRegistry(None, non_int_type=Fraction)
+    registry = pint.UnitRegistry(None, non_int_type=Fraction)  # pyright: ignore[reportArgumentType]  exact factors
     for definition in DEFINITIONS.strip().split("\n"):
         registry.define(definition)
     return registry

@@ -33,6 +33,9 @@ class Made:
     stated: pd.DataFrame
     sources: list[str]
     configuration: dict[str, Any]
+    days: np.ndarray
+    values: np.ndarray
+    outputs: dict[str, str]
     failures: list[Any] = field(default_factory=list)
 
 
@@ -47,7 +50,6 @@ def make_outcome(patients: int = 400, seed: int = 1, name: str = "zuma-1", title
             [
                 _course("car_t_blood", _car),
                 _course("absolute_lymphocyte_count", _alc),
-                _course("tumour_volume", _tumour),
             ]
         ),
         endpoints=_endpoints(),
@@ -70,6 +72,9 @@ def make_outcome(patients: int = 400, seed: int = 1, name: str = "zuma-1", title
         ),
         sources=["kimmel2021"],
         configuration={"trial": name, "seed": seed, "patients": patients, "hash": "0" * 64},
+        days=DAYS,
+        values=_values(cohort),
+        outputs={"car_t_blood": "cell/uL", "tumour_volume": "mL"},
     )
 
 
@@ -109,8 +114,13 @@ def _alc(day: np.ndarray) -> np.ndarray:
     return 500 / (1 + 80 * np.exp(-0.35 * day)) + 5
 
 
-def _tumour(day: np.ndarray) -> np.ndarray:
-    return np.where(day < 60, 95 * np.exp(-0.3 * day), 0.0)
+def _values(cohort: pd.DataFrame) -> np.ndarray:
+    """Tumours that shrink and die out, or shrink and grow until the patient has progressed."""
+    start, progression = (cohort[name].to_numpy()[:, None] for name in ("baseline_tumour_mL", "progression_day"))
+    shrunk = start * np.exp(-0.3 * np.minimum(DAYS, 60) + 0.07 * np.clip(DAYS - 60, 0, None))
+    volume = np.where(np.isnan(progression) & (DAYS > 60), 0.0, shrunk)
+    volume[np.nan_to_num(progression, nan=np.inf) < DAYS] = np.nan
+    return np.stack([np.zeros_like(volume), volume], axis=2)
 
 
 def _endpoints() -> pd.DataFrame:
@@ -175,8 +185,8 @@ def _endpoints() -> pd.DataFrame:
             np.nan,
         )
     )
-    names = "endpoint unit published published_low published_high simulated simulated_low simulated_high interval source note output day"
-    return pd.DataFrame(rows, columns=names.split())
+    names = "endpoint unit published published_low published_high simulated simulated_low simulated_high"
+    return pd.DataFrame(rows, columns=[*names.split(), "interval", "source", "note", "output", "day"])
 
 
 def _survival() -> pd.DataFrame:

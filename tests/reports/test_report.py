@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -72,13 +73,13 @@ def test_every_figure_speaks_to_those_who_do_not_see_it(page):
     assert len(drawings) == len(elements.of("figure")) == len(elements.of("figcaption")) == 5
     assert all(len(drawing["aria-label"]) > 40 for drawing in drawings)
     assert len(elements.of("svg")) == 2 * len(drawings)
-    assert page.count('<th scope="col"') > 10
+    assert page.count('scope="col"') > 10
 
 
 def test_headings_leave_out_no_level(page):
     levels = [int(tag[1]) for tag, _ in Elements(page).found if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def luminance(colour: str) -> float:

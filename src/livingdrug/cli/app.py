@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -33,7 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     application = _application(debug, as_json="--json" in given)
-    application([word for word in given if word != "--debug"], prog_name="livingdrug")
+    try:
+        application([word for word in given if word != "--debug"], prog_name="livingdrug")
+    except SystemExit as end:
+        if end.code == INTERRUPTED and arguments is None:
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)  # at once: taking a big process down in order takes longer than a user's patience
+        raise
 
 
 def _application(debug: bool, as_json: bool) -> typer.Typer:
@@ -43,6 +50,7 @@ def _application(debug: bool, as_json: bool) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help appears at once; Rich would take as long again to load
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     application.callback()(_root)

@@ -12,12 +12,17 @@ from livingdrug.errors import InputError
 
 __all__ = ["check"]
 
+TRIED = 5  # patients
+
 
 def check(
     file: Annotated[Path, typer.Argument(help="A trial in TOML, or a Python file that declares a model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Check a trial file or a model file and say what is wrong; a model file is executed."""
+    """Check a trial file or a model file.
+
+    Says what is wrong in it. A trial is tried with a few patients; a model file is a Python program and is executed.
+    """
     found = _found(file)
     if as_json:
         print_json({"file": file, "right": True, **found})
@@ -27,16 +32,23 @@ def check(
 
 def _found(file: Path) -> dict[str, Any]:
     if file.suffix == ".toml":
-        from livingdrug.library import load_model
-        from livingdrug.trials import Trial
-
-        trial = Trial.read(file)
-        load_model(trial.model)
-        return {"kind": "trial", "name": trial.name, "model": trial.model, "stated_numbers": len(list(trial.stated()))}
+        return _trial(file)
     if file.suffix == ".py":
         models = _models(file)
         return {"kind": "model", "name": ", ".join(model.name for model in models)}
     raise InputError(f"check {str(file)!r}: expected a trial ending in .toml or a model ending in .py")
+
+
+def _trial(file: Path) -> dict[str, Any]:
+    """Read a trial and try it with a few patients, since some mistakes show only when the stages meet."""
+    from livingdrug.trials import Trial
+
+    trial = Trial.read(file)
+    try:
+        trial.model_copy(update={"published_cures": ()}).run(TRIED)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    return {"kind": "trial", "name": trial.name, "model": trial.model, "stated_numbers": len(list(trial.stated()))}
 
 
 def _models(file: Path) -> list[Any]:

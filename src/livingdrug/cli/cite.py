@@ -18,7 +18,10 @@ def cite(
     what: Annotated[str, typer.Argument(help="The name of a model, or a run folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Print the BibTeX entries of a model, or of everything that a run rests on."""
+    """Print how to cite a model or a run.
+
+    Prints a BibTeX entry for each publication that it rests on.
+    """
     from livingdrug import sources
 
     keys = _keys(what)

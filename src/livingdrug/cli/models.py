@@ -12,7 +12,7 @@ __all__ = ["models"]
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
-    """List the published models that livingdrug knows."""
+    """List the published models."""
     from livingdrug.library import load_model, model_names
     from livingdrug.sources import cite
 

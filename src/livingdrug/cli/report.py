@@ -19,7 +19,10 @@ def report(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Make the report of a finished run again, without simulating anything."""
+    """Make the report of a finished run again.
+
+    The patients are read from the run folder and not simulated again.
+    """
     from livingdrug import reports
     from livingdrug.cli.runfolder import read
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ROWS_SHOWN = 13
+ROWS_SHOWN = 11
 POINTS = 400
 
 
@@ -38,7 +38,10 @@ def run(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where chance starts, for models with chance.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Follow one patient: print what the model says, or write it to a file."""
+    """Follow one patient with one model.
+
+    Prints the course as a small plot and a table, or writes it to a file.
+    """
     from livingdrug.library import load_model
 
     if not (math.isfinite(days) and days > 0):

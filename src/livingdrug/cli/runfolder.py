@@ -41,14 +41,14 @@ def save(outcome: Any, folder: Path) -> dict[str, str]:
         LivingDrugError: a file cannot be written.
     """
     from livingdrug.reports import report
-    from livingdrug.sources import to_bibtex
+    from livingdrug.sources import source_keys, to_bibtex
     from livingdrug.storage import write_atomically
 
     contents = {
         "patients.parquet": _parquet(outcome.to_frame(), dict(outcome.patients.units)),
         "endpoints.parquet": _parquet(outcome.endpoints, {}),
         "configuration.json": json.dumps(outcome.configuration, indent=2, ensure_ascii=False).encode(),
-        "citation.bib": to_bibtex(outcome.sources).encode(),
+        "citation.bib": to_bibtex([key for key in outcome.sources if key in source_keys()]).encode(),
         "report.html": report(outcome).html.encode(),
     }
     for name, content in contents.items():
@@ -122,6 +122,4 @@ class RunLog:
 
 
 def _unusable(folder: Path, error: OSError) -> LivingDrugError:
-    return InputError(
-        f"cannot write into {str(folder)!r}: {error.strerror or error}; choose a folder that you may write to with --out"
-    )
+    return InputError(f"cannot write into {str(folder)!r}: {error.strerror or error}; choose another folder with --out")

@@ -16,7 +16,10 @@ def show(
     latex: Annotated[bool, typer.Option("--latex", help="Print only the equations, in LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Describe a model: its equations, and every parameter with unit, meaning and source."""
+    """Describe a model.
+
+    Prints its equations, and every parameter with unit, meaning and source.
+    """
     from livingdrug.library import load_model
 
     chosen = load_model(model)

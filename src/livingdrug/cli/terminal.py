@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["console", "print_json", "print_table", "progress_bar", "say"]
+__all__ = ["console", "print_json", "print_table", "progress_bar", "say", "waiting"]
 
 
 def console(*, errors: bool = False) -> Any:
@@ -40,7 +40,7 @@ def print_table(
     right = set(numeric)
     grid = Table(title=escape(title) or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="right" if index in right else "left", overflow="fold")
+        grid.add_column(escape(heading), justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(escape(str(cell)) for cell in row))
     terminal = console()
@@ -71,8 +71,18 @@ def progress_bar(title: str, total: int, *, quiet: bool = False) -> Iterator[Cal
             return Text(f"{task.speed:,.0f} patients/s" if task.speed else "")
 
     terminal = console(errors=True)
-    hidden = quiet or not terminal.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, disable=hidden, transient=False) as bar:
+    with Progress(*columns, console=terminal, disable=quiet or not terminal.is_terminal) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done, _: bar.update(task, completed=done)
+
+
+@contextmanager
+def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show on standard error, while it lasts, what is being done."""
+    terminal = console(errors=True)
+    if quiet or not terminal.is_terminal:
+        yield
+        return
+    with terminal.status(text):
+        yield

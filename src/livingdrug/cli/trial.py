@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from livingdrug.cli.terminal import print_json, print_table, progress_bar, say
+from livingdrug.cli.terminal import print_json, print_table, progress_bar, say, waiting
 from livingdrug.errors import InputError
 
 __all__ = ["trial"]
@@ -36,9 +36,10 @@ def trial(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use. [default: all]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Simulate a trial; write its report, tables, configuration and log into a run folder.
+    """Simulate a trial and write its report.
 
-    An interrupted run continues where it stopped when the same command is given again.
+    The run folder holds the report, tables of patients and endpoints, the configuration and a log. An interrupted run
+    continues where it stopped when the same command is given again.
     """
     from livingdrug.cli.runfolder import RunLog, default_folder, save
 
@@ -49,9 +50,10 @@ def trial(
     log = RunLog(folder)
     log.begin(chosen, count, seed, volumes)
     try:
-        with progress_bar(f"{chosen.title}: {count:,} patients", count, quiet=as_json) as progress:
+        with progress_bar(chosen.name, count, quiet=as_json) as progress:
             outcome = chosen.run(count, seed, folder, progress, volumes, threads=threads)
-        files = save(outcome, folder)
+        with waiting("Writing the report ...", quiet=as_json):
+            files = save(outcome, folder)
     except KeyboardInterrupt:
         log.write("interrupted")
         raise KeyboardInterrupt(
@@ -115,8 +117,13 @@ def _tell(outcome: Any, folder: Path, seconds: float, as_json: bool) -> None:
         say(f"  {card.value:>7}  {card.label} ({card.detail})")
     table = endpoints(outcome)
     if table is not None:
-        rows = [[cell.replace("\n", "  ") for cell in row] for row in table.rows]
         say("")
-        print_table("", table.headings, rows, table.numeric)
+        print_table("", (*table.headings, ""), [_short(row) for row in table.rows], table.numeric)
     say(f"\nReport: {folder / 'report.html'}  ({seconds:.0f} s)")
     say("Not for clinical use.", style="dim")
+
+
+def _short(row: tuple[str, ...]) -> list[str]:
+    """Return a row for the terminal: without the ranges, which stand in the report."""
+    name, published, simulated, difference = (cell.split("\n") for cell in row)
+    return [name[0], published[0], simulated[0], difference[0], *(difference[1:] or [""])]

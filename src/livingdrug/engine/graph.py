@@ -32,6 +32,7 @@ class Graph:
         self.value: list[float] = []  # of "number" nodes
         self.symbol: list[str] = []  # of "symbol" nodes
         self._known: dict[object, int] = {}
+        self.power_floor = POWER_FLOOR
         self.zero = self.number(0.0)
         self.one = self.number(1.0)
 
@@ -260,7 +261,10 @@ class Graph:
         return self.mul(self.mul(da, self.number(0.5)), self.inv(n))
 
     def _slope_pow(self, n: int, base: int, exponent: int, db: int, de: int) -> int:
-        floored = self.make("max", base, self.number(POWER_FLOOR))
+        if self.is_number(exponent) and self.value[exponent].is_integer():
+            below = self.make("pow", base, self.number(self.value[exponent] - 1))
+            return self.mul(db, self.mul(exponent, below))
+        floored = self.make("max", base, self.number(self.power_floor))
         by_base = self.mul(db, self.mul(self.mul(exponent, n), self.inv(floored)))
         if de == self.zero:
             return by_base

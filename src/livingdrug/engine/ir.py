@@ -234,6 +234,10 @@ class Function:
         address = self.at(pointer, index, value.kind)
         self.line(f"store {self.type(value.kind)} {value.name}, ptr {address.name}{align}")
 
+    def opaque(self, pointer: Value) -> Value:
+        """The same pointer, unrecognisable to the compiler: loads through it are not kept in registers that are needed elsewhere."""
+        return self.emit("p", f'call ptr asm "", "=r,0"(ptr {pointer.name})')
+
     def array(self, kind: str, size: int) -> Value:
         """Room for ``size`` values on the stack, aligned for vectors."""
         self._count += 1

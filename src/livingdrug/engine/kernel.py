@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 from livingdrug.engine import random_ir
 from livingdrug.engine.functions import write_functions
-from livingdrug.engine.ir import Function, Value, declarations
+from livingdrug.engine.ir import Function, Value, Variable, declarations
 from livingdrug.engine.lowering import JumpPlan, Request, System
 from livingdrug.engine.step import Formulas, Step
 
 ARGUMENTS = (
     "next", "count", "batch", "cancel",  # sharing the patients among threads
     "slots", "time", "step", "last_error", "event", "output", "steps", "rejected", "status", "worst",  # per patient, kept
-    "end", "inclusive",  # where each patient stops, and whether outputs at that very time are due
+    "end",  # where each patient stops
     "event_start", "event_time", "event_slot", "event_action", "event_value",  # schedule, one stretch per patient
     "event_slopes",  # for each event and tangent: slope of its time, slope of its value
     "values", "output_times", "output_stride", "output_count",  # results
@@ -28,13 +28,11 @@ ARGUMENTS = (
 """Fields of the call block, eight bytes each: pointers, whole numbers, or doubles."""
 
 REALS = {"tolerance", "first_step", "shortest_step", "most_steps"}
-SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, NOT_FINITE, STOPPED = range(6)
+SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, BAD_START, BAD_OUTPUT, STOPPED = range(7)
 """How a patient's solve ended; STOPPED is at a crossing, as asked."""
 INSIDE = (0.25, 0.5, 0.75)
 """Shares of a step at which crossings and extremes are looked for besides its ends."""
 BISECTIONS = 48
-LONGEST_JUMP_STEP = 1.0
-"""Days: while a clone is counted cell by cell its count is drawn at least this often."""
 
 
 def write_kernel(system: System, request: Request, lanes: int) -> str:
@@ -89,7 +87,7 @@ class Kernel:
         f = self.f
         self.arg = {}
         for k, name in enumerate(ARGUMENTS):
-            kind = "d" if name in REALS else "i" if name in {"count", "batch", "inclusive", "key"} else "p"
+            kind = "d" if name in REALS else "i" if name in {"count", "batch", "key"} else "p"
             if name in {"output_stride", "output_count"}:
                 kind = "i"
             self.arg[name] = f.emit(kind, f"load {f.type(kind)}, ptr {f.at(f['block'], k, 'i').name}")
@@ -98,6 +96,7 @@ class Kernel:
         self.vec = {name: f.array("v", 1) for name in vectors}
         self.lane_int = {name: f.array("i", lanes) for name in ("id", "event", "output")}
         self.reached = [f.array("v", 1) for _ in request.crossings]
+        self.candidates = [f.array("v", 1) for _ in request.crossings]
         self.best = [(f.array("v", 1), f.array("v", 1)) for _ in request.extremes]
         self.x_new = f.array("v", self.n)
         self.results = f.array("v", len(system.outputs))
@@ -174,6 +173,8 @@ class Kernel:
                 f.store(self.read_patient(name, patient, "i"), self.lane_int[name], lane)
             self.each_watch(lambda cell, place: f.store(f.load(place), cell, lane), patient)
             self.next_output(lane, patient)
+            if self.layout.tangents:
+                self.refresh()
             self.apply_events(lane, patient)
             step = f.load(self.vec["h"], lane)
             with f.when(~(step > 0.0)):
@@ -291,11 +292,9 @@ class Kernel:
         """Step all lanes once and deal with what happened."""
         f = self.f
         self.t, self.stop, self.end = self.get("t"), self.get("stop"), self.get("end")
-        h, left = self.get("h"), self.stop - self.t
-        proposed = h
-        for jump in self.layout.jumps:
-            counting = (f.load(self.slots, jump.mode, "v") > 0.5) & (f.load(self.slots, jump.state, "v") > 0.5)
-            h = f.select(counting & (h > LONGEST_JUMP_STEP), f.like(h, LONGEST_JUMP_STEP), h)
+        h = proposed = self.get("h")
+        halt = self.halt()
+        left = halt - self.t
         last = h >= left * 0.999
         self.h = f.select(last, left, f.select(h > left * 0.5, left * 0.5, h))
         x = [f.load(self.slots, i, "v") for i in range(self.n)]
@@ -305,7 +304,7 @@ class Kernel:
         for i in range(self.n):
             f.store(self.step.new[i], self.x_new, i)
         ok, growth, error = self.judge()
-        arrived = f.select(last, self.stop, self.t + self.h)
+        arrived = f.select(last, halt, self.t + self.h)
         active = f.emit("m", f"bitcast i{self.lanes} {self.as_small(self.active.get())} to <{self.lanes} x i1>")
         ok = ok & active
         new_time = f.array("v", 1)
@@ -339,6 +338,15 @@ class Kernel:
         failing = f.any_bits((too_small | too_many) & active) & self.active.get() & ~self.wanted.get()
         with f.when(failing.differs(0)):
             self.fail(failing, too_small)
+
+    def halt(self) -> Value:
+        """Where the step must end at the latest: the stop, or an output time of a patient whose cells are being counted."""
+        f, due, halt = self.f, self.get("due"), self.stop
+        for jump in self.layout.jumps:
+            mode = f.load(self.slots, jump.mode, "v")
+            counting = (mode > 0.5) & (mode < 1.5)
+            halt = f.select(counting & (due > self.t) & (due < halt), due, halt)
+        return halt
 
     def as_small(self, value: Value) -> str:
         return self.f.emit("i", f"trunc i64 {value.name} to i{self.lanes}").name
@@ -421,7 +429,7 @@ class Kernel:
         """End the step where a clone falls below its threshold, so that it is handed over there."""
         f = self.f
         for jump in self.layout.jumps:
-            smooth = f.load(self.slots, jump.mode, "v") < 0.5
+            smooth = (f.load(self.slots, jump.mode, "v") < 0.5) & self.unfed(jump)
             below = ok & smooth & (f.load(self.x_new, jump.state, "v") < jump.below) & (self.step.x[jump.state] >= jump.below)
             with f.when(f.any_bits(below).differs(0)):
                 zero, one = f.constant("v", 0.0), f.constant("v", 1.0)
@@ -430,14 +438,14 @@ class Kernel:
                 )
                 self.cut(below, share, new_time)
 
-    def watch_crossings(self, ok: Value, new_time: Value, stopped: object) -> None:
+    def watch_crossings(self, ok: Value, new_time: Value, stopped: Variable) -> None:
         """Note the first time at which each watched output reaches its level; end the solve there if asked."""
         f = self.f
         for k, (_, _, ends) in enumerate(self.request.crossings):
-            node = self.system.crossings[k]
-            times = self.reached[k]
-            known = f.load(times, 0, "v")
+            node, candidate = self.system.crossings[k], self.candidates[k]
+            known = f.load(self.reached[k], 0, "v")
             open_ = ok & known.differs(known)
+            f.store(f.constant("v", math.inf), candidate)
             with f.when(f.any_bits(open_).differs(0)):
                 start = self.point_inside(f.constant("v", 0.0), [node])[0]
                 found, low, high = self.first_share(node, start)
@@ -447,10 +455,13 @@ class Kernel:
                     share = f.select(start >= 0.0, f.constant("v", 0.0), share)
                     at = f.fma(share, self.h, self.t)
                     found = found & (at <= f.load(new_time, 0, "v"))
-                    f.store(f.select(found, at, f.load(times, 0, "v")), times, 0)
+                    f.store(f.select(found, at, f.load(candidate, 0, "v")), candidate)
                     if ends:
                         self.cut(found, share, new_time)
-                        stopped.set(stopped.get() | f.any_bits(found))  # type: ignore[attr-defined]
+                        stopped.set(stopped.get() | f.any_bits(found))
+        for cell, candidate in zip(self.reached, self.candidates, strict=True):
+            at = f.load(candidate, 0, "v")
+            f.store(f.select(at <= f.load(new_time, 0, "v"), at, f.load(cell, 0, "v")), cell)
 
     def watch_extremes(self, ok: Value, new_time: Value) -> None:
         """Keep the largest value so far of each watched output and its time."""
@@ -481,17 +492,14 @@ class Kernel:
         f.store(f.select(better, value, old), best, 0)
         f.store(f.select(better, f.fma(share, self.h, self.t), f.load(when, 0, "v")), when, 0)
 
-    def write_outputs(self, ok: Value, arrived: Value, stopped: object) -> None:
-        """Write all outputs that are due before the end of the step (at it, only where the solve ends)."""
+    def write_outputs(self, ok: Value, arrived: Value, stopped: Variable) -> None:
+        """Write all outputs that are due before the end of the step (at it, only where a crossing ends the solve)."""
         f = self.f
         width = len(self.system.outputs)
-        inclusive = f.splat(f.emit("d", f"sitofp i64 {self.arg['inclusive'].name} to double")) > 0.5
-        ends = inclusive & (arrived >= self.end)
-        stopped_mask = f.emit("m", f"bitcast i{self.lanes} {self.as_small(stopped.get())} to <{self.lanes} x i1>")  # type: ignore[attr-defined]
-        ends = ends | stopped_mask
+        stopped_mask = f.emit("m", f"bitcast i{self.lanes} {self.as_small(stopped.get())} to <{self.lanes} x i1>")
         with f.loop() as loop:
             due = self.get("due")
-            ready = ok & ((due < arrived) | (ends & (due <= arrived)))
+            ready = ok & ((due < arrived) | (stopped_mask & (due <= arrived)))
             lanes = f.any_bits(ready)
             loop.leave_unless(lanes.differs(0))
             share = f.select(ready, (due - self.t) / self.h, f.constant("v", 0.0))
@@ -507,27 +515,42 @@ class Kernel:
                 self.next_output(lane, patient)
 
     # -- jumps ------------------------------------------------------------------------------------------------------
-    def settle(self, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
-        """Hand a state over to the birth-death process, or back, according to its size."""
+    def unfed(self, jump: JumpPlan) -> Value:
+        """Lanes in which the state is not being infused; what is infused follows its equation."""
         f = self.f
-        cells = f.load(self.slots, self.slot_place(jump.state, lane))
-        mode_place = self.slot_place(jump.mode, lane)
-        mode = f.load(self.slots, mode_place)
-        with f.when((mode < 0.5) & (cells < jump.below)):
+        return f.constant("m", 1) if jump.rate < 0 else f.load(self.slots, jump.rate, "v").equals(0.0)
+
+    def settle(self, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
+        """Decide by its size whether a state follows its equation or is counted; give a counted one a whole number."""
+        f = self.f
+        mode_place, place = self.slot_place(jump.mode, lane), self.slot_place(jump.state, lane)
+        cells, mode = f.load(self.slots, place), f.load(self.slots, mode_place)
+        counted = (cells < jump.below) | ((mode > 0.5) & (cells < jump.above))
+        if jump.rate >= 0:
+            counted = counted & f.load(self.slots, self.slot_place(jump.rate, lane)).equals(0.0)
+        with f.when(counted):
             whole = f.intrinsic("floor", cells)
             rest = cells - whole
             rounded = f.variable("d", whole)
             with f.when(rest > 0.0):
                 rounded.set(f.select(self.draw(patient, number) < rest, whole + 1.0, whole))
-            f.store(rounded.get(), self.slots, self.slot_place(jump.state, lane))
-            f.store(f.constant("d", 1.0), self.slots, mode_place)
+            f.store(rounded.get(), self.slots, place)
             for integral in (jump.lean, jump.deaths):
                 f.store(f.constant("d", 0.0), self.slots, self.slot_place(integral, lane))
-            with f.when(rounded.get() < 0.5):
-                self.note_extinction(patient, number, f.load(self.vec["t"], lane))
-        with f.when((mode > 0.5) & (cells >= jump.above)):
+            self.note_count(lane, patient, number, jump, rounded.get(), f.load(self.vec["t"], lane))
+        with f.when(~counted):
             f.store(f.constant("d", 0.0), self.slots, mode_place)
             self.forget_extinction(patient, number)
+
+    def note_count(self, lane: Value, patient: Value, number: int, jump: JumpPlan, cells: Value, at: Value) -> None:
+        """Set the mode of a counted state, and when it died out."""
+        f = self.f
+        alive = cells > 0.5
+        f.store(f.select(alive, f.constant("d", 1.0), f.constant("d", 2.0)), self.slots, self.slot_place(jump.mode, lane))
+        with f.when(alive):
+            self.forget_extinction(patient, number)
+        with f.when(~alive):
+            self.note_extinction(patient, number, at)
 
     def draw(self, patient: Value, number: int) -> Value:
         """The next uniform number of this patient's own stream."""
@@ -553,13 +576,13 @@ class Kernel:
         """Draw the number of cells at the end of the step from Kendall's solution; hand over what crossed a threshold."""
         f = self.f
         for number, jump in enumerate(self.layout.jumps):
-            cells = f.load(self.slots, jump.state, "v")
-            jumping = f.load(self.slots, jump.mode, "v") > 0.5
-            counted = ok & jumping & (cells > 0.5)
+            mode = f.load(self.slots, jump.mode, "v")
+            counted = ok & (mode > 0.5) & (mode < 1.5)
             with f.each_bit(f.any_bits(counted)) as lane:
                 self.draw_cells(lane, number, jump)
-            entering = ok & ~jumping & (cells < jump.below)
-            leaving = ok & (f.load(self.slots, jump.mode, "v") > 0.5) & (f.load(self.slots, jump.state, "v") >= jump.above)
+            cells = f.load(self.slots, jump.state, "v")
+            entering = ok & (mode < 0.5) & (cells < jump.below) & self.unfed(jump)
+            leaving = counted & (cells >= jump.above)
             with f.each_bit(f.any_bits(entering | leaving)) as lane:
                 self.settle(lane, f.load(self.lane_int["id"], lane, "i"), number, jump)
                 f.store(self.arg["first_step"], self.vec["h"], lane)
@@ -585,7 +608,7 @@ class Kernel:
             inside = self.bisect(zero, one, lambda u: self.step.dense(u, [jump.deaths])[jump.deaths] >= target)
             at = f.fma(inside, self.h, self.t)
             when = f.emit("d", f"extractelement {f.type('v')} {at.name}, i64 {lane.name}")
-            self.note_extinction(patient, number, when)
+            self.note_count(lane, patient, number, jump, f.constant("d", 0.0), when)
         with f.when(~dies):
             identity = f.load(self.arg["identity"], patient, "i")
             purpose = f.constant("i", random_ir.PURPOSE_JUMP + number)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from livingdrug.engine.graph import Graph
+from livingdrug.engine.graph import POWER_FLOOR, Graph
 from livingdrug.errors import DeclarationError, InputError, unknown_name
 from livingdrug.model.expressions import Expression, Symbol, walk
 
@@ -52,6 +52,7 @@ class JumpPlan:
     lean: int  # integral of death - birth per cell
     deaths: int  # integral of death * exp(lean)
     mode: int
+    rate: int  # slot of its infusion, -1 where it has none
     below: float
     above: float
 
@@ -105,7 +106,7 @@ class Layout:
 
     @property
     def first_mode(self) -> int:
-        """Slot of the first jump mode: 0 rate equation, 1 birth-death process."""
+        """Slot of the first jump mode: 0 rate equation, 1 counted cell by cell, 2 extinct."""
         return self.first_flag + self.flags
 
 
@@ -191,6 +192,7 @@ class _Lowering:
         layout.stops = [(self.slot_of(target, slots), action) for _, target, action, _ in stops]
         derivatives = g.derivatives(rates, [*nodes, self.time])
         n = len(nodes)
+        self.check_fixed([*initial, *(n for at, _, _, value in stops for n in (at, value))])
         system = System(
             graph=g,
             layout=layout,
@@ -265,6 +267,16 @@ class _Lowering:
             return g.make("div", self.names[state], g.number(state.factor))
         raise InputError(unknown_name("output", name, [*self.model.outputs, *self.model.states], place=self.model.name))
 
+    def check_fixed(self, roots: list[int]) -> None:
+        """Initial values, event times and amounts must be known before the solve begins."""
+        moving = self.graph.symbols(roots) - set(self.parameter_nodes)
+        if moving:
+            names = ", ".join(sorted(self.graph.symbol[n] for n in moving))
+            raise DeclarationError(
+                f"{self.model.name}: an initial value, or the time or amount of an event, depends on {names}; "
+                "it may depend on parameters only (use rounds to act on the state of a patient)"
+            )
+
     # -- the parts of a model ---------------------------------------------------------------------------------------
     def infusions(self, rates: list[int]) -> None:
         """One more slot and one more term for each state that is infused."""
@@ -289,10 +301,11 @@ class _Lowering:
             mode = g.named(f"mode {jump.state.name}")
             self.modes.append(mode)
             jumping = g.make("lt", g.number(0.5), mode)
+            counting = g.make("and", jumping, g.make("lt", mode, g.number(1.5)))
             rates[i] = g.where(jumping, g.zero, rates[i])
             lean = g.named(f"state lean of {jump.state.name}")
-            rates.append(g.where(jumping, g.sub(death, birth), g.zero))
-            rates.append(g.where(jumping, g.mul(death, g.make("exp", lean)), g.zero))
+            rates.append(g.where(counting, g.sub(death, birth), g.zero))
+            rates.append(g.where(counting, g.mul(death, g.make("exp", lean)), g.zero))
             plans.append((jump, i, len(nodes)))
             nodes += [lean, g.named(f"state deaths of {jump.state.name}")]
             self.layout.states += [f"lean of {jump.state.name}", f"deaths of {jump.state.name}"]
@@ -314,7 +327,9 @@ class _Lowering:
     def placed(self, plan: Any, layout: Layout) -> JumpPlan:
         jump, state, lean = plan
         mode = layout.first_mode + self.jumps.index(jump)
-        return JumpPlan(jump.state.name, state, lean, lean + 1, mode, float(jump.below), float(jump.above))
+        name = jump.state.name
+        rate = layout.first_rate + layout.rates.index(name) if name in layout.rates else -1
+        return JumpPlan(name, state, lean, lean + 1, mode, rate, float(jump.below), float(jump.above))
 
     def stops(self, rates: list[int]) -> list[tuple[int, Any, int, int]]:
         """(time, target slot, action, value) of the model's own events and flags; values are nodes."""
@@ -322,6 +337,11 @@ class _Lowering:
         for event in self.model.events:
             at, amount = self.read(event.at), self.read(event.amount)
             target = self.names[event.target]
+            if any(name == event.target.name for name, _ in self.request.tangents):
+                raise InputError(
+                    f"{self.model.name}: sensitivities by {event.target.name} were asked for, but the model itself sets it "
+                    "at an event; differentiate by what it is set to"
+                )
             if event.kind == "infusion":
                 duration = self.read(event.duration)
                 rate = g.mul(amount, g.inv(duration))
@@ -366,9 +386,11 @@ class _Lowering:
         directions = [self.direction(name) for name, _ in self.request.tangents]
         self.layout.tangents = [name for name, _ in self.request.tangents]
         jacobian = g.derivatives(rates, nodes)
-        parameters = [d if isinstance(d, int) else g.one for d in directions]
+        parameters = [d if isinstance(d, int) else g.named(f"direction {d}") for d in directions]
+        g.power_floor = 1e-300  # the tangents are to be exact; the Jacobian below keeps its bounded slope
         by_parameter = g.derivatives([*rates, *initial, *outputs, *(s[0] for s in stops), *(s[3] for s in stops)], parameters)
         slopes_of_outputs = g.derivatives(outputs, nodes)
+        g.power_floor = POWER_FLOOR
         result = list(outputs)
         self.stop_slopes = [[] for _ in stops]
         own_stops = list(stops)

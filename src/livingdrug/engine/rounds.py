@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.engine.schedule import Change, Dose, columns, merge, per_patient
+from livingdrug.engine.schedule import AFTER_LAST, Change, Dose, check_cells, columns, merge, per_patient
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.model.expressions import evaluate, time
 
@@ -54,8 +54,10 @@ class Round:
     def __setitem__(self, name: str, value: ArrayLike) -> None:
         """Give a state or parameter new values (declared unit); patients no longer running keep theirs."""
         run, model, layout = self._run, self._run.model, self._run.layout
-        values = per_patient(f"round on day {self.time:g}: {name}", value, run.count)
+        given = np.where(self.running, np.asarray(value, np.float64), 0.0)  # the others keep what they have
+        values = per_patient(f"round on day {self.time:g}: {name}", given, run.count)
         if name in model.states:
+            check_cells(f"round on day {self.time:g}: {name}", model.states[name], values)
             slot, factor = layout.states.index(name), model.states[name].factor
         elif name in model.parameters:
             slot, factor = layout.first_parameter + layout.parameters.index(name), model.parameters[name].factor
@@ -85,7 +87,7 @@ class Round:
     def stop(self, where: ArrayLike) -> None:
         """End the follow-up of some patients now."""
         mask = np.broadcast_to(np.asarray(where, bool), (self._run.count,))
-        self._run.last_time[mask & self.running] = self.time
+        self._run.last_time[mask & self.running] = self.time + AFTER_LAST
 
     def _values(self) -> dict[Any, Any]:
         run, layout = self._run, self._run.layout
@@ -109,5 +111,5 @@ def make_rounds(run: Run, days: Sequence[float], visit: Callable[[Round], None] 
         if not np.isfinite(day) or day <= previous:
             raise InputError(f"rounds: days must be finite and ascend, but {day:g} follows {previous:g}")
         previous = day
-        run.advance(np.minimum(day, run.last_time), inclusive=False)
+        run.advance(np.minimum(day, run.last_time))
         visit(Round(run, number, float(day)))

@@ -14,8 +14,12 @@ from livingdrug.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from livingdrug.model.declaration import Model
+    from livingdrug.model.symbols import State
 
 Reals = NDArray[np.float64]
+
+AFTER_LAST = 1e-9
+"""Days by which a solve outlasts its last output time, so that an event at that very time is in the value."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,19 @@ def per_patient(what: str, value: Any, count: int, *, allow_nan: bool = False) -
     return array
 
 
+def counts_cells(state: State) -> bool:
+    """Whether the state is a number or concentration of cells or copies, which cannot be negative."""
+    return state.unit.split("/")[0].strip() in {"cell", "copy"}
+
+
+def check_cells(what: str, state: State, values: Reals) -> None:
+    """Refuse a negative number of cells."""
+    wrong = counts_cells(state) & (values < 0)
+    if np.any(wrong):
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(f"{what}: there cannot be {values[row]:g} {state.unit} (patient in row {row}); give 0 or more")
+
+
 def columns(
     model: type[Model], layout: Layout, events: Sequence[Dose | Change], count: int, start: Reals
 ) -> list[Column]:
@@ -138,13 +155,14 @@ def _dose(model: type[Model], layout: Layout, dose: Dose, count: int, start: Rea
         raise InputError(unknown_name("state", dose.target, list(model.states), place=f"a dose for {model.name}"))
     amount = per_patient(f"{what}: amount", dose.amount, count)
     duration = per_patient(f"{what}: duration", dose.duration, count)
-    for word, values in (("amount", amount), ("duration", duration)):
+    lag = per_patient(f"{what}: lag", dose.lag, count)
+    for word, values in (("amount", amount), ("duration", duration), ("lag", lag)):
         if (values < 0).any():
             raise InputError(f"{what}: {word} must not be negative, got {values.min():g}")
     if dose.count < 1 or (dose.count > 1 and not dose.every > 0):
         raise InputError(f"{what}: {dose.count} doses every {dose.every:g} day; repeats need a count of at least 1 and an interval above 0")
     amount = amount * model.states[dose.target].factor
-    first = _times(what, dose.at, count, start) + per_patient(f"{what}: lag", dose.lag, count)
+    first = _times(what, dose.at, count, start) + lag
     state = layout.states.index(dose.target)
     found = []
     for k in range(dose.count):
@@ -168,6 +186,7 @@ def _change(model: type[Model], layout: Layout, change: Change, count: int, star
     value = per_patient(f"{what}: value", change.value, count)
     times = _times(what, change.at, count, start)
     if change.target in model.states:
+        check_cells(what, model.states[change.target], value)
         factor, slot = model.states[change.target].factor, layout.states.index(change.target)
     else:
         factor = model.parameters[change.target].factor

@@ -17,7 +17,8 @@ REASONS = (
     "the step became too small",
     "too many steps",
     "the linear system stayed singular",
-    "the start is not finite",
+    "the start is not finite, or has fewer than no cells",
+    "an output is not a number",
 )
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.engine.compile import Kernel, compile_kernel
-from livingdrug.engine.kernel import ARGUMENTS, NOT_FINITE, REALS, STOPPED
-from livingdrug.engine.lowering import ADD, SET, Layout, Request
-from livingdrug.engine.schedule import Change, Column, Dose, Schedule, columns, merge, per_patient
+from livingdrug.engine.kernel import ARGUMENTS, BAD_OUTPUT, BAD_START, REALS, STOPPED
+from livingdrug.engine.lowering import Layout, Request
+from livingdrug.engine.schedule import AFTER_LAST, Change, Column, Dose, Schedule, check_cells, columns, counts_cells, merge, per_patient
 from livingdrug.engine.solution import Solution
 from livingdrug.errors import InputError, unknown_name
 
@@ -129,11 +129,13 @@ def solve(
         cohort, times, outputs, doses, crossings or {}, extremes or {}, tangents,
         seed=seed, stochastic=stochastic, rtol=rtol, threads=threads, lanes=lanes,
     )  # fmt: skip
-    if rounds or visit is not None:
+    if len(rounds) or visit is not None:
+        if tangents:
+            raise InputError("tangents: sensitivities do not pass through rounds; leave out one of the two")
         from livingdrug.engine.rounds import make_rounds
 
         make_rounds(run, rounds, visit)
-    run.advance(run.last_time, inclusive=True)
+    run.advance(run.last_time)
     return run.solution()
 
 
@@ -169,6 +171,7 @@ class _Cohort:
             if name not in model.states:
                 raise InputError(unknown_name("state", name, list(model.states), place=model.name))
             start = per_patient(f"{model.name}: initial {name}", value, self.count)
+            check_cells(f"{model.name}: initial {name}", model.states[name], start)
             self.initial[name] = start * model.states[name].factor
         self.ids = _identifiers(patient_ids, self.count)
 
@@ -205,10 +208,10 @@ class Run:
         self.outputs = tuple(self.model.outputs if outputs is None else outputs)
         self.crossings, self.extremes = dict(crossings), dict(extremes)
         self.times = _checked_times(times, self.count)
-        if not (np.isfinite(rtol) and 1e-14 <= rtol <= 0.1):
-            raise InputError(f"rtol: expected a number from 1e-14 to 0.1, got {rtol!r}")
-        self.rtol, self.seed = float(rtol), _checked_seed(seed)
-        self.threads = threads if threads is not None else _processors()
+        self.rtol, self.seed = _checked_tolerance(rtol), _checked_seed(seed)
+        self.threads = _processors() if threads is None else _checked_threads(threads)
+        if lanes not in {None, 2, 4, 8, 16}:
+            raise InputError(f"lanes: expected 2, 4, 8 or 16, got {lanes!r}")
         infused = {d.target for d in doses if isinstance(d, Dose) and np.any(np.asarray(d.duration) > 0)}
         for name in infused - set(self.model.states):
             raise InputError(unknown_name("state", name, list(self.model.states), place=f"a dose for {self.model.name}"))
@@ -222,9 +225,9 @@ class Run:
         )
         self.kernel: Kernel = compile_kernel(self.model, self.request, lanes)
         self.layout: Layout = self.kernel.layout
-        self.start = np.full(self.count, min(0.0, float(self.times.min())))
-        longest = self.times.max(axis=-1) if self.times.ndim == 2 else np.full(self.count, self.times.max())
-        self.last_time = np.maximum(longest, self.start + 1e-9)
+        ends = np.broadcast_to(self.times[..., [0, -1]], (self.count, 2))
+        self.start = np.minimum(0.0, ends[:, 0])
+        self.last_time = ends[:, 1] + AFTER_LAST * np.maximum(1.0, np.abs(ends[:, 1]))
         self._allocate()
         self._begin(doses)
 
@@ -258,9 +261,16 @@ class Run:
         self.slots[:, : len(layout.states)] = states
         for name, start in self.cohort.initial.items():
             self._set_start(name, start)
-        bad = ~np.isfinite(self.slots[:, : len(layout.states)]).all(axis=1)
-        self.status[bad] = NOT_FINITE
-        self.worst[bad] = np.argmax(~np.isfinite(self.slots[bad, : len(layout.states)]), axis=1)
+        wrong = ~np.isfinite(self.slots[:, : len(layout.states)])
+        for k, state in enumerate(self.model.states.values()):
+            if counts_cells(state):
+                wrong[:, k] |= self.slots[:, k] < 0
+        bad = wrong.any(axis=1)
+        self.status[bad] = BAD_START
+        self.worst[bad] = np.argmax(wrong[bad], axis=1)
+        changed = {d.target for d in doses if isinstance(d, Change)} & set(layout.tangents)
+        if changed:
+            raise InputError(f"tangents by {sorted(changed)}: a change sets them; differentiate by something else")
         own = []
         for k, (slot, action) in enumerate(layout.stops):
             at = stop_times[:, k]
@@ -292,7 +302,7 @@ class Run:
         return states, stop_times, stop_values, slopes.reshape(n, n_stops, n_slopes)
 
     # -- running ----------------------------------------------------------------------------------------------------
-    def advance(self, end: ArrayLike, *, inclusive: bool) -> None:
+    def advance(self, end: ArrayLike) -> None:
         """Carry all patients that are still running to ``end``; Ctrl-C is answered within a tenth of a second.
 
         Raises:
@@ -305,7 +315,7 @@ class Run:
         whole = len(order) == self.count
         part = self if whole else _Part(self, order)
         cancel, following = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        block = part_block(self, part, ends if whole else np.ascontiguousarray(ends[order]), inclusive, cancel, following)
+        block = part_block(self, part, ends if whole else np.ascontiguousarray(ends[order]), cancel, following)
         workers = max(1, min(self.threads, -(-len(order) // BATCH)))
         threads = [threading.Thread(target=self.kernel.advance, args=(block.ctypes.data,)) for _ in range(workers)]
         for thread in threads:
@@ -323,6 +333,18 @@ class Run:
             part.give_back()  # type: ignore[union-attr]
 
     # -- results ----------------------------------------------------------------------------------------------------
+    def _final_status(self) -> tuple[NDArray[np.int8], Reals]:
+        """Status and time reached; an output that is not a number within a patient's own time is a failure."""
+        last = np.broadcast_to(self.times[..., -1], (self.count,))
+        reached = np.minimum(self.time, last)
+        status = np.where(self.status == STOPPED, 0, self.status)
+        for row in np.flatnonzero((status == 0) & np.isnan(self.values).any(axis=(1, 2))):
+            times = np.broadcast_to(self.times, (self.count, self.times.shape[-1]))[row]
+            unknown = np.isnan(self.values[row]).any(axis=1) & (times <= reached[row])
+            if unknown.any():
+                status[row], reached[row] = BAD_OUTPUT, times[np.argmax(unknown)]
+        return status.astype(np.int8), reached
+
     def solution(self) -> Solution:
         """What the run has found, as the caller sees it."""
         layout, width = self.layout, len(self.outputs)
@@ -331,14 +353,15 @@ class Run:
         for q, name in enumerate(layout.tangents):
             part = self.values[:, :, width * (q + 1) : width * (q + 2)]
             tangents[name] = part * _tangent_factor(self.model, name)
+        status, reached = self._final_status()
         return Solution(
             values=self.values[:, :, :width],
             times=self.times,
             outputs=self.outputs,
             units=tuple(_unit(self.model, name) for name in self.outputs),
             patient_ids=self.cohort.ids,
-            status=np.where(self.status == STOPPED, 0, self.status).astype(np.int8),
-            time_reached=self.time.copy(),
+            status=status,
+            time_reached=reached,
             final=self.slots[:, : layout.model_states].copy(),
             states=tuple(layout.states),
             steps=self.steps,
@@ -374,7 +397,7 @@ class _Part:
 
 
 def part_block(
-    run: Run, part: Any, ends: Reals, inclusive: bool, cancel: NDArray[np.int64], following: NDArray[np.int64]
+    run: Run, part: Any, ends: Reals, cancel: NDArray[np.int64], following: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The kernel's call block; see ``ARGUMENTS``. The arrays are kept alive by ``run``, ``part`` and the block's owner."""
     order = getattr(part, "order", np.arange(run.count))
@@ -392,7 +415,7 @@ def part_block(
         "next": following, "count": len(order), "batch": BATCH, "cancel": cancel,
         "slots": part.slots, "time": part.time, "step": part.step, "last_error": part.last_error,
         "event": part.event, "output": part.output, "steps": part.steps, "rejected": part.rejected,
-        "status": part.status, "worst": part.worst, "end": ends, "inclusive": int(inclusive),
+        "status": part.status, "worst": part.worst, "end": ends,
         "event_start": schedule.start, "event_time": schedule.time, "event_slot": schedule.slot,
         "event_action": schedule.action, "event_value": schedule.value,
         "event_slopes": schedule.slopes,
@@ -417,6 +440,18 @@ def part_block(
 
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _checked_tolerance(rtol: Any) -> float:
+    if isinstance(rtol, bool) or not isinstance(rtol, (int, float, np.floating)) or not 1e-14 <= rtol <= 0.1:
+        raise InputError(f"rtol: expected a number from 1e-14 to 0.1, got {rtol!r}")
+    return float(rtol)
+
+
+def _checked_threads(threads: Any) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 1024:
+        raise InputError(f"threads: expected a whole number from 1 to 1024, got {threads!r}")
+    return int(threads)
 
 
 def _checked_seed(seed: int) -> int:

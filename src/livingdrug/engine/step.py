@@ -74,6 +74,7 @@ class Point:
         self.formulas, self.f = formulas, formulas.f
         self.system = formulas.system
         self.own: dict[int, Value] = {}
+        self.slots = self.f.opaque(formulas.slots)
         self.shared = shared
         shared[self.system.time] = time
         items = states.items() if isinstance(states, dict) else enumerate(states)
@@ -90,7 +91,7 @@ class Point:
                 stack.pop()
                 continue
             if node in self.formulas.slot_of:
-                self.shared[node] = self.f.load(self.formulas.slots, self.formulas.slot_of[node], "v")
+                self.own[node] = self.f.load(self.slots, self.formulas.slot_of[node], "v")
                 continue
             missing = [o for o in g.operands[node] if self._known(o) is None]
             if missing:

@@ -1,5 +1,6 @@
 """Kirouac et al. 2023: antigen switches CAR T cells between memory, expansion and exhaustion (CLL)."""
 
+# ruff: noqa: RUF012  the class body is a declaration; nothing in it changes after it was read
 from __future__ import annotations
 
 import json
@@ -13,104 +14,110 @@ _SET = "mstadt2024: pars_Kirouac2023.mat, set CR1; bounds of the search "
 def read_patients() -> dict[str, dict[str, float]]:
     """Return the 36 virtual patients (CR1-12, PR1-12, NR1-12) as parameter values in the declared units."""
     table = json.loads(Path(__file__).with_name("kirouac2023.json").read_text(encoding="utf-8"))
-    return {name: dict(zip(table["parameters"], map(float, values), strict=True)) for name, values in table["patients"].items()}
-
-
-_PATIENTS = read_patients()
-_CR1 = _PATIENTS["CR1"]
+    return {
+        name: dict(zip(table["parameters"], map(float, values), strict=True))
+        for name, values in table["patients"].items()
+    }
 
 
 class Kirouac2023(Model):
     """Memory, effector and exhausted CAR T cells that antigen switches to and fro, and the B cells that carry it.
 
-    Memory cells renew themselves without antigen and differentiate with it; early effectors expand by N divisions; expanded effectors
-    kill, become exhausted by antigen or return to memory without it. Fitted to the CLL patients treated with
-    tisagenlecleucel (complete responders CR, partial responders PR, non-responders NR), 12 virtual patients each: the parameter sets.
-    The default values are those of CR1. Day 0 is the infusion; cells are those of the whole body.
+    Memory cells renew themselves without antigen and differentiate with it; early effectors expand by N divisions;
+    expanded effectors kill, become exhausted by antigen or return to memory without it. Fitted to the CLL patients
+    treated with tisagenlecleucel (complete responders CR, partial responders PR, non-responders NR), 12 virtual
+    patients each: the parameter sets. The default values are those of CR1. Day 0 is the infusion; cells are those of
+    the whole body.
     """
 
     source = "kirouac2023"
 
     antigen_half = parameter(
-        _CR1["antigen_half"], "cell", "antigen at which its switches are half open", symbol="B_50", source=_SET + "1e6-1e10"
+        3.23608032e+09, "cell", "antigen at which its switches are half open", symbol="B_50",
+        source=_SET + "1e6-1e10",
+    )  # fmt: skip
+    tumour_growth = parameter(0.050040188, "1/day", "growth rate of B cells", symbol="mu_B", source=_SET + "0.001-0.1")
+    kill_rate = parameter(0.958461702, "1/day", "largest rate of killing", symbol="k_kill", source=_SET + "0.001-1")
+    dose_loss = parameter(
+        314.556333, "1/day", "rate at which infused cells are lost", symbol="f_loss", source=_SET + "1-1000"
     )
-    tumour_growth = parameter(_CR1["tumour_growth"], "1/day", "growth rate of B cells", symbol="mu_B", source=_SET + "0.001-0.1")
-    kill_rate = parameter(_CR1["kill_rate"], "1/day", "largest rate of killing", symbol="k_kill", source=_SET + "0.001-1")
-    dose_loss = parameter(_CR1["dose_loss"], "1/day", "rate at which infused cells are lost", symbol="f_loss", source=_SET + "1-1000")
     half_kill_effector = parameter(
-        _CR1["half_kill_effector"], "cell", "expanded effectors at which killing is half", symbol="T_K50", source=_SET + "1e5-1e9"
+        1e09, "cell", "expanded effectors at which killing is half", symbol="T_K50", source=_SET + "1e5-1e9"
     )
-    kill_steepness = parameter(_CR1["kill_steepness"], "1", "Hill exponent of killing", symbol="k_t", source=_SET + "0.2-3")
+    kill_steepness = parameter(0.254191859, "1", "Hill exponent of killing", symbol="k_t", source=_SET + "0.2-3")
     antigen_production = parameter(
-        _CR1["antigen_production"], "1/day", "antigen per B cell and day", symbol="k_b1", source=_SET + "0.001-1"
+        0.996687975, "1/day", "antigen per B cell and day", symbol="k_b1", source=_SET + "0.001-1"
     )
     antigen_clearance = parameter(
-        _CR1["antigen_clearance"], "1/day", "rate at which antigen is cleared", symbol="k_b2", source=_SET + "0.001-1"
+        0.257136936, "1/day", "rate at which antigen is cleared", symbol="k_b2", source=_SET + "0.001-1"
     )
     memory_division = parameter(
-        _CR1["memory_division"], "1/day", "rate at which memory cells divide", symbol="mu_m", source=_SET + "0.001-1"
+        0.253162895, "1/day", "rate at which memory cells divide", symbol="mu_m", source=_SET + "0.001-1"
     )
     renewal_steepness = parameter(
-        _CR1["renewal_steepness"], "1", "Hill exponent of self-renewal", symbol="k_m", source=_SET + "0.2-3"
+        0.720743327, "1", "Hill exponent of self-renewal", symbol="k_m", source=_SET + "0.2-3"
     )
     largest_renewal = parameter(
-        _CR1["largest_renewal"], "1", "share of memory divisions that renew, without antigen", symbol="f_max",
+        0.579686926, "1", "share of memory divisions that renew, without antigen", symbol="f_max",
         source=_SET + "0.5-0.99", limits=(0.0, 1.0),
     )  # fmt: skip
-    expansion_steepness = parameter(
-        _CR1["expansion_steepness"], "1", "Hill exponent of expansion", symbol="k_e", source=_SET + "0.2-3"
-    )
+    expansion_steepness = parameter(2.70808926, "1", "Hill exponent of expansion", symbol="k_e", source=_SET + "0.2-3")
     expansion = parameter(
-        _CR1["expansion"], "1/day", "rate at which early effectors start to expand", symbol="mu_e", source=_SET + "0.001-1"
-    )
+        0.937843482, "1/day", "rate at which early effectors start to expand", symbol="mu_e",
+        source=_SET + "0.001-1",
+    )  # fmt: skip
     divisions = parameter(
-        _CR1["divisions"], "1", "divisions of an effector while it expands", symbol="N",
+        5.13279808, "1", "divisions of an effector while it expands", symbol="N",
         source=_SET + "4-12 in a later resampling, though the sets hold 2.4 to 6.0", limits=(0.0, 60.0),
     )  # fmt: skip
-    exhaustion = parameter(_CR1["exhaustion"], "1/day", "largest rate of exhaustion", symbol="k_ex", source=_SET + "0.001-1")
-    memory_death = parameter(_CR1["memory_death"], "1/day", "death rate of memory cells", symbol="d_m", source=_SET + "0.001-1")
+    exhaustion = parameter(0.15978662, "1/day", "largest rate of exhaustion", symbol="k_ex", source=_SET + "0.001-1")
+    memory_death = parameter(0.07484827, "1/day", "death rate of memory cells", symbol="d_m", source=_SET + "0.001-1")
     early_death = parameter(
-        _CR1["early_death"], "1/day", "death rate of early effectors", symbol="d_e1", source=_SET + "0.001-1"
+        0.290634336, "1/day", "death rate of early effectors", symbol="d_e1", source=_SET + "0.001-1"
     )
     expanded_death = parameter(
-        _CR1["expanded_death"], "1/day", "death rate of expanded effectors", symbol="d_e2", source=_SET + "0.001-1"
+        0.007565547, "1/day", "death rate of expanded effectors", symbol="d_e2", source=_SET + "0.001-1"
     )
     exhausted_death = parameter(
-        _CR1["exhausted_death"], "1/day", "death rate of exhausted cells", symbol="d_x", source=_SET + "0.001-1"
+        0.001000004, "1/day", "death rate of exhausted cells", symbol="d_x", source=_SET + "0.001-1"
     )
     tumour_capacity = parameter(
-        _CR1["tumour_capacity"], "cell", "B cells that the body carries", symbol="B_max", source=_SET + "1e8-1e12"
+        227144056, "cell", "B cells that the body carries", symbol="B_max", source=_SET + "1e8-1e12"
     )
     exhaustion_steepness = parameter(
-        _CR1["exhaustion_steepness"], "1", "Hill exponent of exhaustion", symbol="k_x", source=_SET + "0.2-3"
+        2.99887989, "1", "Hill exponent of exhaustion", symbol="k_x", source=_SET + "0.2-3"
     )
     return_to_memory = parameter(
-        _CR1["return_to_memory"], "1/day", "largest rate of return to memory", symbol="r_m", source=_SET + "0.001-1"
+        0.394596635, "1/day", "largest rate of return to memory", symbol="r_m", source=_SET + "0.001-1"
     )
     return_steepness = parameter(
-        _CR1["return_steepness"], "1", "Hill exponent of return to memory", symbol="k_r", source=_SET + "0.2-3"
+        2.79542283, "1", "Hill exponent of return to memory", symbol="k_r", source=_SET + "0.2-3"
     )
     memory_uptake = parameter(
-        _CR1["memory_uptake"], "1/day", "product cells that become memory (a percentage in the paper)", symbol="f_Tm",
+        1.0, "1/day", "product cells that become memory (a percentage in the paper)", symbol="f_Tm",
         source=_SET + "1-10",
     )  # fmt: skip
     early_uptake = parameter(
-        _CR1["early_uptake"], "1/day", "product cells that become early effectors (a percentage in the paper)", symbol="f_Te1",
-        source=_SET + "1-10",
+        1.12639292, "1/day", "product cells that become early effectors (a percentage in the paper)",
+        symbol="f_Te1", source=_SET + "1-10",
     )  # fmt: skip
     expanded_uptake = parameter(
-        _CR1["expanded_uptake"], "1/day", "product cells that become expanded effectors (a percentage in the paper)", symbol="f_Te2",
-        source=_SET + "30-70",
+        45.0111437, "1/day", "product cells that become expanded effectors (a percentage in the paper)",
+        symbol="f_Te2", source=_SET + "30-70",
     )  # fmt: skip
     exhausted_uptake = parameter(
-        _CR1["exhausted_uptake"], "1/day", "product cells that become exhausted (a percentage in the paper)", symbol="f_Tx",
-        source=_SET + "5-30",
+        14.9195029, "1/day", "product cells that become exhausted (a percentage in the paper)",
+        symbol="f_Tx", source=_SET + "5-30",
     )  # fmt: skip
-    engraftment = parameter(1.0, "1/day", "rate at which the dose reaches the tissue", source="mstadt2024: mod_eqns.m, written as 1")
+    engraftment = parameter(
+        1.0, "1/day", "rate at which the dose reaches the tissue", source="mstadt2024: mod_eqns.m, written as 1"
+    )
     dose = parameter(1e8, "cell", "CAR T cells infused", source="mstadt2024: start of the stored runs")
     tumour_at_infusion = parameter(1e10, "cell", "B cells at infusion", source="mstadt2024: start of the stored runs")
     antigen_at_infusion = parameter(1e10, "cell", "antigen at infusion", source="mstadt2024: start of the stored runs")
-    blood = parameter(2e6, "uL", "cells in the body per cell/uL of blood", source="mstadt2024: as plotted there", limits=(1.0, 1e12))
+    blood = parameter(
+        2e6, "uL", "cells in the body per cell/uL of blood", source="mstadt2024: as plotted there", limits=(1.0, 1e12)
+    )
 
     memory = state("cell", "memory CAR T cells", symbol="T_m")
     early = state("cell", "early effector CAR T cells", symbol="T_e1")
@@ -137,7 +144,8 @@ class Kirouac2023(Model):
         ddt(memory): memory_division * renewal * _memory - differentiating - memory_death * _memory
         + memory_uptake * arrived + returning,
         ddt(early): 2 * differentiating - expanding - early_death * _early + early_uptake * arrived,
-        ddt(expanded): 2**divisions * expanding - exhausting - expanded_death * _expanded + expanded_uptake * arrived - returning,
+        ddt(expanded): 2**divisions * expanding - exhausting - expanded_death * _expanded
+        + expanded_uptake * arrived - returning,
         ddt(exhausted): exhausting - exhausted_death * maximum(exhausted, 0) + exhausted_uptake * arrived,
         ddt(tumour): tumour_growth * maximum(tumour, 0) * (1 - tumour / tumour_capacity) - killing,
         ddt(antigen): antigen_production * tumour - antigen_clearance * antigen,
@@ -156,17 +164,22 @@ class Kirouac2023(Model):
         "tumour_cells": tumour,
         "antigen_total": antigen,
     }
-    parameter_sets = _PATIENTS
+    parameter_sets = read_patients()
     checks = [
-        "State values on 16 days of 24 virtual patients against the stored MATLAB runs: within 1 % of each state's largest value.",
+        "State values on 16 days of 24 virtual patients against the stored MATLAB runs: within 1 % of each state's "
+        "largest value.",
         "Peak of CAR T cells (CR1 57.1, PR1 28.5, NR1 0.304 cell/uL), its day, and B cells on days 28 and 365.",
         "B cells on day 28 separate the groups: below 5 in CR, 57 to 110 in PR, above 6000 cell/uL in NR.",
     ]
     limitations = [
         "Equations and values come from a third party's transcription in MATLAB; the authors' own code was not found.",
-        "The fractions of the product are percentages in the paper and act as rates per day here, as in the transcription.",
-        "B cells are never extinguished (the model is deterministic): those of complete responders grow again within the year.",
-        "Tumour and normal B cells are one population; lymphodepletion, normal T cells and cytokines are not in the model.",
-        "The 36 sets are 12 fits to each response group: they are not 36 patients, and their spread is that of the search.",
+        "The fractions of the product are percentages in the paper and act as rates per day here, as in the "
+        "transcription.",
+        "B cells are never extinguished (the model is deterministic): those of complete responders grow again "
+        "within the year.",
+        "Tumour and normal B cells are one population; lymphodepletion, normal T cells and cytokines are not in the "
+        "model.",
+        "The 36 sets are 12 fits to each response group: they are not 36 patients, and their spread is that of the "
+        "search.",
         "A cell per microlitre of blood is 2e6 cells here (blood alone); in kimmel2021 it is 5e8 (whole body).",
     ]

@@ -1,5 +1,6 @@
 """Stein et al. 2019: expansion, contraction and persistence of tisagenlecleucel in blood."""
 
+# ruff: noqa: RUF012  the class body is a declaration; nothing in it changes after it was read
 from __future__ import annotations
 
 from typing import Any
@@ -10,8 +11,8 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.model import Model, ddt, log, lognormal, parameter, state, time, where
 from livingdrug.model.symbols import Spread
 
-# Random effects as printed in Table 1. The paper fits ln-normal effects; whether the column holds their standard deviations
-# (what Monolix prints as a rule) or their variances (how nlmixr2lib enters them) could not be confirmed.
+# Random effects as printed in Table 1. The paper fits log-normal effects; whether the column holds their standard
+# deviations (what Monolix prints as a rule) or their variances (how nlmixr2lib enters them) could not be confirmed.
 PRINTED_EFFECTS = {
     "fold_expansion": 2.4,
     "peak_day": 0.38,
@@ -49,9 +50,10 @@ _TABLE = "table 1, read in the transcription nlmixr2lib"
 class Stein2019(Model):
     """Transgene in blood after tisagenlecleucel: exponential expansion to a peak, then a fast and a slow decline.
 
-    An empirical population model of 90 children and young adults with B-ALL (ELIANA and ENSIGN). Day 0 is the infusion. Before the
-    peak all cells are effectors; after it a part becomes memory, so that the sum falls as two exponentials. Tocilizumab and
-    steroids multiply the growth rate from the day they are given until the peak; by default neither is given.
+    An empirical population model of 90 children and young adults with B-ALL (ELIANA and ENSIGN). Day 0 is the
+    infusion. Before the peak all cells are effectors; after it a part becomes memory, so that the sum falls as two
+    exponentials. Tocilizumab and steroids multiply the growth rate from the day they are given until the peak; by
+    default neither is given.
     """
 
     source = "stein2019"
@@ -89,9 +91,7 @@ class Stein2019(Model):
         source="assumed: not given unless stated",
     )  # fmt: skip
 
-    effector = state(
-        "copy/ug", "transgene in effector cells", initial=peak / fold_expansion, symbol="E", floor=1e-3
-    )
+    effector = state("copy/ug", "transgene in effector cells", initial=peak / fold_expansion, symbol="E", floor=1e-3)
     memory = state("copy/ug", "transgene in memory cells", symbol="M", floor=1e-3)
 
     growth = (
@@ -108,13 +108,15 @@ class Stein2019(Model):
     outputs = {"car_t_transgene_blood": effector + memory}
 
     checks = [
-        "Half-lives from the table: doubling 0.780, fast decline 4.33, slow decline 216.6 days (abstract: 0.78, 4.3, 220).",
-        "Start 6.15 copies/ug, AUC of 28 days 1.718e5 copies day/ug; 1374, 146.5 and 60.7 copies/ug on days 28, 90 and 365.",
+        "Half-lives from the table: doubling 0.780, fast decline 4.33, slow decline 216.6 days (abstract: 0.78, 4.3, "
+        "220).",
+        "Start 6.15 copies/ug, AUC of 28 days 1.718e5 copies day/ug; 1374, 146.5 and 60.7 copies/ug on days 28, 90 "
+        "and 365.",
         "Agreement with the closed form in the same file, with and without co-medication.",
     ]
     limitations = [
-        "It is not certain whether the printed random effects are standard deviations or variances of the logarithms; the model takes "
-        "standard deviations, spreads('variance') gives the other reading.",
+        "It is not certain whether the printed random effects are standard deviations or variances of the logarithms; "
+        "the model takes standard deviations, spreads('variance') gives the other reading.",
         "Values were read in a transcription of the paper's table, the half-lives in its abstract.",
         "No dose, tumour or lymphodepletion enters: the model describes kinetics and predicts no response.",
         "No covariate was retained, and the co-medication factors showed no detectable effect (steroids exactly 1).",
@@ -126,7 +128,8 @@ def transgene(day: Any, **values: Any) -> np.ndarray:
 
     Args:
         day: days since infusion, any shape.
-        **values: parameters of :class:`Stein2019` in their declared units (numbers, or arrays that broadcast with ``day``).
+        **values: parameters of :class:`Stein2019` by name, in their declared units (numbers, or arrays that broadcast
+            with ``day``).
 
     Returns:
         copies per ug of DNA, in the shape of ``day`` and the parameters.

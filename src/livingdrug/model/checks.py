@@ -6,15 +6,15 @@ Each check raises a DeclarationError that says what was found, what is allowed a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from livingdrug.errors import DeclarationError, InputError, unknown_name
 from livingdrug.model.description import formula_text, number_text
 from livingdrug.model.expressions import Expression, Number, Symbol, as_expression, symbols_in, time, walk
-from livingdrug.model.symbols import Event, Output, Parameter, Spread, State
+from livingdrug.model.symbols import Output, Parameter, Spread, State
 from livingdrug.model.unit_check import DAY, dimension_of
-from livingdrug.model.vocabulary import VOCABULARY
+from livingdrug.model.vocabulary import VOCABULARY, unit_of
 from livingdrug.sources import ASSUMED, RECALLED, cite, source_keys, split_source
 from livingdrug.units import Dimension, Unit, parse_unit
 
@@ -33,7 +33,9 @@ def check(model: type[Model]) -> dict[str, float]:
         DeclarationError: at the first thing that is wrong.
     """
     if not model.states:
-        raise DeclarationError(f"{model.name}: a model needs at least one state; write cells = state('cell', 'meaning')")
+        raise DeclarationError(
+            f"{model.name}: a model needs at least one state; write cells = state('cell', 'meaning')"
+        )
     units = {item.name: _unit(model, item.name, item.unit) for item in _items(model)}
     for item in _items(model):
         _check_words(model, item)
@@ -43,7 +45,8 @@ def check(model: type[Model]) -> dict[str, float]:
         _check_parameter(model, p)
     _check_sources(model)
     _check_equations(model)
-    dimensions = {item: units[item.name].dimension for item in _items(model)}
+    dimensions: dict[Symbol, Dimension] = {item: units[item.name].dimension for item in _items(model)}
+    dimensions[time] = DAY
     _check_formulas(model, dimensions)
     factors = {unit.text: unit.factor for unit in units.values()}
     factors |= _check_outputs(model, dimensions)
@@ -99,7 +102,9 @@ def _check_parameter(model: type[Model], p: Parameter) -> None:
     if p.spread is None:
         return
     if not isinstance(p.spread, Spread) or p.spread.kind not in SPREADS:
-        raise DeclarationError(f"{place}: spread must be lognormal(sd), normal(sd) or logitnormal(sd), got {p.spread!r}")
+        raise DeclarationError(
+            f"{place}: spread must be lognormal(sd), normal(sd) or logitnormal(sd), got {p.spread!r}"
+        )
     if not _is_number(p.spread.sd) or p.spread.sd < 0:
         raise DeclarationError(f"{place}: the sd of a spread must be a finite number from 0, got {p.spread.sd!r}")
     if p.spread.kind == "logitnormal" and not limits[0] < p.value < limits[1] < math.inf:
@@ -112,7 +117,9 @@ def _check_sources(model: type[Model]) -> None:
         _check_key(model, "source", model.source, known)
     for p in model.parameters.values():
         if not isinstance(p.source, str) or not p.source.strip():
-            raise DeclarationError(f"{model.name}: parameter {p.name}: source must be text such as 'table 1', got {p.source!r}")
+            raise DeclarationError(
+                f"{model.name}: parameter {p.name}: source must be text such as 'table 1', got {p.source!r}"
+            )
         key, _ = split_source(p.source, model.source)
         if key not in (ASSUMED, RECALLED):
             _check_key(model, f"parameter {p.name}", key, known)
@@ -123,7 +130,9 @@ def _check_key(model: type[Model], place: str, key: str, known: list[str]) -> No
         cite(key)
     except InputError:
         message = unknown_name("source", key, known)
-        raise DeclarationError(f"{model.name}: {place}: {message}; add it to sources.bib or write 'assumed: why'") from None
+        raise DeclarationError(
+            f"{model.name}: {place}: {message}; add it to sources.bib or write 'assumed: why'"
+        ) from None
 
 
 def _check_equations(model: type[Model]) -> None:
@@ -131,66 +140,70 @@ def _check_equations(model: type[Model]) -> None:
     for s in model.rates:
         if s not in own:
             raise DeclarationError(
-                f"{model.name}: the equation of ddt({s.name or 'an unnamed state'}) is for a state that is not in this model; "
+                f"{model.name}: the equation of ddt({s.name or 'an unnamed state'}) is for a state that is not in "
+                "this model; "
                 f"its states are {', '.join(model.states)}"
             )
     missing = [name for name, s in model.states.items() if s not in model.rates]
     if missing:
         raise DeclarationError(
-            f"{model.name}: no equation for {', '.join(missing)}; add ddt({missing[0]}): ... to equations, or 0 if it is constant"
+            f"{model.name}: no equation for {', '.join(missing)}; add ddt({missing[0]}): ... to equations, or 0 if "
+            "it is constant"
         )
 
 
-def _formulas(model: type[Model]) -> Iterator[tuple[str, Any, Dimension | None | str, str]]:
-    """Every formula but the outputs: where it stands, the formula, whose dimension it has, and what it may use."""
-    for name, formula in model.definitions.items():
-        yield name, formula, "", "state parameter time"
+class _Use(NamedTuple):
+    """A formula of the model: where it stands, which symbols it may use, and the quantity whose unit it has."""
+
+    place: str
+    formula: Any
+    like: Symbol | None
+    allowed: tuple[str, ...]
+    per_day: bool = False
+
+
+def _uses(model: type[Model]) -> Iterator[_Use]:
+    """Every formula but the definitions and outputs."""
+    anything = ("state", "parameter", "time")
     for s, rate in model.rates.items():
-        yield f"ddt({s.name})", rate, f"{s.name}/day", "state parameter time"
+        yield _Use(f"ddt({s.name})", rate, s, anything, per_day=True)
     for s in model.states.values():
-        yield f"initial value of {s.name}", s.initial, s.name, "parameter"
+        yield _Use(f"initial value of {s.name}", s.initial, s, ("parameter",))
     for e in model.events:
         place = f"{e.kind} of {e.target.name}"
-        yield place, e.amount, e.target.name, "parameter" if e.kind == "infusion" else "state parameter"
-        yield f"day of the {place}", e.at, "day", "parameter"
+        yield _Use(place, e.amount, e.target, ("parameter",) if e.kind == "infusion" else ("state", "parameter"))
+        yield _Use(f"day of the {place}", e.at, time, ("parameter",))
         if e.duration is not None:
-            yield f"duration of the {place}", e.duration, "day", "parameter"
+            yield _Use(f"duration of the {place}", e.duration, time, ("parameter",))
     for j in model.jumps:
-        yield f"births of {j.state.name}", j.birth, f"{j.state.name}/day", "state parameter time"
-        yield f"deaths of {j.state.name}", j.death, f"{j.state.name}/day", "state parameter time"
+        yield _Use(f"births of {j.state.name}", j.birth, j.state, anything, per_day=True)
+        yield _Use(f"deaths of {j.state.name}", j.death, j.state, anything, per_day=True)
 
 
 def _check_formulas(model: type[Model], dimensions: Mapping[Symbol, Dimension]) -> None:
-    own = {item.name: dimension for item, dimension in dimensions.items()}
     for e in model.events:
-        _check_event(model, e)
+        _check_owner(model, f"a {e.kind}", e.target, *((State, Parameter) if e.kind == "set" else (State,)))
     for j in model.jumps:
         _check_owner(model, "a jump", j.state, State)
-    for place, value, expected, allowed in _formulas(model):
-        formula = _checked_formula(model, place, value, allowed)
-        found = dimension_of(formula, dimensions, f"{model.name}: {place}") if not _is_condition(formula) else None
-        name, _, per_day = str(expected).partition("/")
-        wanted = DAY if name == "day" else own.get(name)
-        if wanted is None or found is None or _stands_for_unit(place, value):
+    for name, definition in model.definitions.items():
+        formula = _checked_formula(model, name, definition, ("state", "parameter", "time"))
+        if not formula.is_condition:
+            dimension_of(formula, dimensions, f"{model.name}: {name}")
+    for use in _uses(model):
+        formula = _checked_formula(model, use.place, use.formula, use.allowed)
+        found = dimension_of(formula, dimensions, f"{model.name}: {use.place}")
+        in_own_unit = not use.per_day and not isinstance(use.formula, Expression)
+        if found is None or use.like is None or in_own_unit:
             continue
-        wanted = wanted / DAY if per_day else wanted
+        wanted = dimensions[use.like] / DAY if use.per_day else dimensions[use.like]
         if found != wanted:
             raise DeclarationError(
-                f"{model.name}: {place} must be in {wanted}, but {formula_text(formula)} is in {found}; "
+                f"{model.name}: {use.place} must be in {wanted}, but {formula_text(formula)} is in {found}; "
                 "check the units of its parameters"
             )
 
 
-def _is_condition(formula: Expression) -> bool:
-    return formula.is_condition
-
-
-def _stands_for_unit(place: str, value: Any) -> bool:
-    """A plain number as an initial value, amount or day is in the unit that is expected there."""
-    return not place.startswith(("ddt", "births", "deaths")) and not isinstance(value, Expression)
-
-
-def _checked_formula(model: type[Model], place: str, value: Any, allowed: str) -> Expression:
+def _checked_formula(model: type[Model], place: str, value: Any, allowed: tuple[str, ...]) -> Expression:
     """The formula, after a check of its numbers, its symbols and its conditions."""
     try:
         formula = as_expression(value)
@@ -207,12 +220,9 @@ def _checked_formula(model: type[Model], place: str, value: Any, allowed: str) -
             name = symbol.name or f"an unnamed {symbol.kind} ({getattr(symbol, 'meaning', '')})"
             message = unknown_name("name in the formula", name, [i.name for i in _items(model)])
             raise DeclarationError(f"{model.name}: {place}: {message}; a formula uses what its own model declares")
-        if symbol.kind not in allowed.split():
-            raise DeclarationError(
-                f"{model.name}: {place} may use {' and '.join(a + 's' for a in allowed.split())}, not {symbol.kind} {symbol.name}"
-                if symbol is not time
-                else f"{model.name}: {place} cannot depend on time"
-            )
+        if symbol.kind not in allowed:
+            found = "time" if symbol is time else f"the {symbol.kind} {symbol.name}"
+            raise DeclarationError(f"{model.name}: {place} may use {'s and '.join(allowed)}s, not {found}")
     return formula
 
 
@@ -221,19 +231,16 @@ def _check_condition(model: type[Model], place: str, comparison: Expression) -> 
     sides = comparison.operands
     if any(s.kind == "state" for side in sides for s in symbols_in(side)):
         raise DeclarationError(
-            f"{model.name}: {place}: the condition {formula_text(comparison)} depends on a state, where the solver cannot stop "
+            f"{model.name}: {place}: the condition {formula_text(comparison)} depends on a state, where the solver "
+            "cannot stop "
             "exactly; write minimum(x, y) or maximum(x, y), or use jumps"
         )
     if any(side is not time and time in symbols_in(side) for side in sides):
         raise DeclarationError(
-            f"{model.name}: {place}: in the condition {formula_text(comparison)} time must stand alone on its side, as in "
+            f"{model.name}: {place}: in the condition {formula_text(comparison)} time must stand alone on its side, "
+            "as in "
             "time < start + lag"
         )
-
-
-def _check_event(model: type[Model], event: Event) -> None:
-    kinds = (State, Parameter) if event.kind == "set" else (State,)
-    _check_owner(model, f"a {event.kind}", event.target, *kinds)
 
 
 def _check_owner(model: type[Model], what: str, target: Any, *kinds: type) -> None:
@@ -251,7 +258,7 @@ def _check_outputs(model: type[Model], dimensions: Mapping[Symbol, Dimension]) -
     for word, declared in model.outputs.items():
         unit, meant = _output_unit(model, word, declared)
         place = f"output {word}"
-        formula = _checked_formula(model, place, declared.expression, "state parameter time")
+        formula = _checked_formula(model, place, declared.expression, ("state", "parameter", "time"))
         found = dimension_of(formula, dimensions, f"{model.name}: {place}")
         if found is not None and found != meant.dimension:
             raise DeclarationError(
@@ -266,7 +273,8 @@ def _output_unit(model: type[Model], word: Any, declared: Output) -> tuple[Unit,
     """The unit in which an output is reported, and the one that its word stands for."""
     if not isinstance(word, str) or not word.isidentifier() or word in model.states or word in model.parameters:
         raise DeclarationError(
-            f"{model.name}: {word!r} cannot name an output; take a plain word that is no state or parameter of the model"
+            f"{model.name}: {word!r} cannot name an output; take a plain word that is no state or parameter of the "
+            "model"
         )
     known = VOCABULARY.get(word)
     if known is None and (declared.unit is None or not declared.meaning):
@@ -274,7 +282,7 @@ def _output_unit(model: type[Model], word: Any, declared: Output) -> tuple[Unit,
             f"{model.name}: {unknown_name('output', word, VOCABULARY, shown=40)}; for a new word write "
             f"{word!r}: output(formula, 'unit', 'meaning')"
         )
-    unit = _unit(model, f"output {word}", declared.unit or (known.unit if known else "1"))
+    unit = _unit(model, f"output {word}", unit_of(word, declared.unit))
     meant = parse_unit(known.unit) if known else unit
     if unit.dimension != meant.dimension:
         raise DeclarationError(
@@ -298,20 +306,20 @@ def _check_parameter_sets(model: type[Model]) -> None:
 
 
 def _check_unused(model: type[Model]) -> None:
-    reached = list(_used_formulas(model))
-    used = {id(node) for formula in reached for node in walk(formula)}
+    used = {id(node) for formula in _used_formulas(model) for node in walk(formula)}
     targets = {id(e.target) for e in model.events}
     for p in model.parameters.values():
         if id(p) not in used and id(p) not in targets:
-            raise DeclarationError(f"{model.name}: parameter {p.name} ({number_text(p.value)} {p.unit}) is used nowhere; remove it")
+            raise DeclarationError(
+                f"{model.name}: parameter {p.name} ({number_text(p.value)} {p.unit}) is used nowhere; remove it"
+            )
     for name, formula in model.definitions.items():
         if id(formula) not in used:
-            raise DeclarationError(f"{model.name}: the formula {name} is used nowhere; remove it or start its name with _")
+            raise DeclarationError(
+                f"{model.name}: the formula {name} is used nowhere; remove it or start its name with _"
+            )
 
 
-def _used_formulas(model: type[Model]) -> Iterable[Expression]:
-    for _, value, expected, _ in _formulas(model):
-        if expected != "":
-            yield as_expression(value)
-    for declared in model.outputs.values():
-        yield as_expression(declared.expression)
+def _used_formulas(model: type[Model]) -> Iterator[Expression]:
+    yield from (as_expression(use.formula) for use in _uses(model))
+    yield from (as_expression(declared.expression) for declared in model.outputs.values())

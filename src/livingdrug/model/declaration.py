@@ -5,6 +5,7 @@ Example:
     >>> from livingdrug.model.symbols import ddt, parameter, state
     >>> class Decay(Model):
     ...     "One population that dies."
+    ...
     ...     cells = state("cell", "CAR T cells", initial=1e6, symbol="C")
     ...     death = parameter(0.1, "1/day", "rate of death", symbol="d")
     ...     equations = {ddt(cells): -death * cells}
@@ -12,9 +13,9 @@ Example:
     >>> Decay.name, list(Decay.states), float(Decay.canonical({"death": 0.2})["death"])
     ('decay', ['cells'], 0.2)
 
-The class is used as a value and never instantiated. Its units, names, equations and sources are checked when it is declared; a
-declaration that was once found right on this machine is recognised by its hash and not checked again, so that neither
-Pint nor SymPy is imported for it.
+The class is used as a value and never instantiated. Its units, names, equations and sources are checked when it is
+declared; a declaration that was once found right on this machine is recognised by its hash and not checked again, so
+that neither Pint nor SymPy is imported for it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from livingdrug.model.fingerprint import Writer, sha256
 from livingdrug.model.parameters import ParameterTable
 from livingdrug.model.remembered import checked_factors
 from livingdrug.model.symbols import Derivative, Event, Jump, Output, Parameter, State, as_tuple, in_canonical
-from livingdrug.model.vocabulary import VOCABULARY
+from livingdrug.model.vocabulary import VOCABULARY, unit_of
 
 __all__ = ["Model"]
 
@@ -42,8 +43,8 @@ class Model:
     """Base of all models; subclass it to declare one. See the module's example.
 
     In the class body: ``state``, ``parameter`` and named formulas; ``equations`` (``ddt(state)`` to formula);
-    ``outputs`` (word of the vocabulary to formula); and if wanted ``source`` (key in sources.bib), ``events``, ``jumps``,
-    ``parameter_sets``, ``limitations`` and ``checks`` (sentences for the documentation), ``name``.
+    ``outputs`` (word of the vocabulary to formula); and if wanted ``source`` (key in sources.bib), ``events``,
+    ``jumps``, ``parameter_sets``, ``limitations`` and ``checks`` (sentences for the documentation), ``name``.
 
     Raises:
         DeclarationError: when the class is made, if anything in it does not fit.
@@ -65,7 +66,8 @@ class Model:
     rates: ClassVar[Mapping[State, Expression]] = {}
     fingerprint: ClassVar[str] = ""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> NoReturn:
+    def __new__(cls, *_args: Any, **_values: Any) -> NoReturn:
+        """Refuse to make an instance."""
         raise DeclarationError(f"the model {cls.name} is used as it is: write {cls.__name__}, not {cls.__name__}(...)")
 
     def __init_subclass__(cls) -> None:
@@ -110,7 +112,8 @@ def _collect(cls: type[Model]) -> None:
     bases = [base.__name__ for base in cls.__bases__ if base is not Model]
     if bases:
         raise DeclarationError(
-            f"{cls.__name__} inherits from {', '.join(bases)}, but a model stands alone: write class {cls.__name__}(Model)"
+            f"{cls.__name__} inherits from {', '.join(bases)}, but a model stands alone: write class "
+            f"{cls.__name__}(Model)"
         )
     body = vars(cls)
     cls.name = body.get("name") or _snake_case(cls.__name__)
@@ -161,7 +164,8 @@ def _check_attribute(cls: type[Model], attribute: str, value: Expression) -> Non
             raise DeclarationError(f"{cls.name}: {attribute!r} must be made by state(...) or parameter(...)")
         if value.name:
             raise DeclarationError(
-                f"{cls.name}: {attribute!r} is already named {value.name!r}; each state and parameter is declared once, "
+                f"{cls.name}: {attribute!r} is already named {value.name!r}; each state and parameter is declared "
+                "once, "
                 "in one model"
             )
         value.name = attribute
@@ -190,9 +194,7 @@ def _collect_keywords(cls: type[Model]) -> None:
             raise DeclarationError(f"{cls.name}: ddt({left.state.name}) has two equations; add them up in one")
         equations[left.state] = _formula(cls, f"ddt({left.state.name})", right)
     cls.rates = equations
-    cls.outputs = {
-        word: value if isinstance(value, Output) else Output(value) for word, value in cls.outputs.items()
-    }
+    cls.outputs = {word: value if isinstance(value, Output) else Output(value) for word, value in cls.outputs.items()}
 
 
 def _formula(cls: type[Model], place: str, value: Any) -> Expression:
@@ -210,8 +212,7 @@ def _everything(cls: type[Model]) -> str:
         writer.values("state " + s.name, s.unit, s.meaning, s.symbol, s.floor)
         writer.formula("initial", s.initial)
     for p in cls.parameters.values():
-        spread = (p.spread.kind, p.spread.sd) if p.spread else p.spread
-        writer.values("parameter " + p.name, p.value, p.unit, p.meaning, p.symbol, p.source, spread, p.limits)
+        writer.values("parameter " + p.name, p.value, p.unit, p.meaning, p.symbol, p.source, p.spread, p.limits)
     for name, definition in cls.definitions.items():
         writer.formula("definition " + name, definition)
     for s, rate in cls.rates.items():
@@ -247,7 +248,9 @@ def _assemble(cls: type[Model], factors: Mapping[str, float]) -> None:
     cls.outputs = MappingProxyType({word: _output(word, o, factors) for word, o in cls.outputs.items()})
     cls.events = tuple(_event(e) for e in cls.events)
     cls.jumps = tuple(
-        Jump(j.state, as_expression(j.birth), as_expression(j.death), j.below * j.state.factor, j.above * j.state.factor)
+        Jump(
+            j.state, as_expression(j.birth), as_expression(j.death), j.below * j.state.factor, j.above * j.state.factor
+        )
         for j in cls.jumps
     )
     cls.parameter_sets = MappingProxyType(
@@ -257,7 +260,7 @@ def _assemble(cls: type[Model], factors: Mapping[str, float]) -> None:
 
 def _output(word: str, declared: Output, factors: Mapping[str, float]) -> Output:
     known = VOCABULARY.get(word)
-    unit = declared.unit or (known.unit if known else "1")
+    unit = unit_of(word, declared.unit)
     meaning = declared.meaning or (known.meaning if known else "")
     return Output(as_expression(declared.expression), unit, meaning, factors[unit])
 
@@ -296,4 +299,3 @@ def _default_floor(s: State) -> float:
 
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-

@@ -17,7 +17,7 @@ _INFIX |= {"lt": (" < ", 3), "le": (" <= ", 3), "and": (" & ", 2), "or": (" | ",
 _CALLS = {"min": "minimum", "max": "maximum"}
 _LONGEST = 2000
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi chi psi omega".split()
+    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi chi psi omega".split()  # noqa: SIM905
 )
 _ATOM = 9
 
@@ -81,10 +81,12 @@ def describe(model: type[Model]) -> str:
     ]
     parts += _columns(rows)
     parts += ["", "Parameters"]
-    parts += _columns([
-        (p.name, p.symbol or "", number_text(p.value), p.unit, p.meaning, f"[{p.source}]")
-        for p in model.parameters.values()
-    ])
+    parts += _columns(
+        [
+            (p.name, p.symbol or "", number_text(p.value), p.unit, p.meaning, f"[{p.source}]")
+            for p in model.parameters.values()
+        ]
+    )
     if model.definitions:
         parts += ["", "Definitions"]
         parts += [f"  {n} = {_definition_text(f, names)}" for n, f in model.definitions.items()]
@@ -92,20 +94,28 @@ def describe(model: type[Model]) -> str:
     parts += [f"  ddt({s.name}) = {formula_text(rate, names)}" for s, rate in model.rates.items()]
     if model.events:
         parts += ["", "Doses and resets"]
-        parts += [f"  {e.kind} of {e.target.name}: {_value_text(e.amount, e.target.factor, e.target.unit, names)}, "
-                  f"day {formula_text(e.at, names)}" for e in model.events]
+        parts += [
+            f"  {e.kind} of {e.target.name}: {_value_text(e.amount, e.target.factor, e.target.unit, names)}, "
+            f"day {formula_text(e.at, names)}"
+            for e in model.events
+        ]
     if model.jumps:
         parts += ["", "Jumps"]
-        parts += [f"  {j.state.name}, below {number_text(j.below / j.state.factor)} {j.state.unit} until above "
-                  f"{number_text(j.above / j.state.factor)}: births {formula_text(j.birth, names)}, "
-                  f"deaths {formula_text(j.death, names)} per day" for j in model.jumps]
+        parts += [
+            f"  {j.state.name}, below {number_text(j.below / j.state.factor)} {j.state.unit} until above "
+            f"{number_text(j.above / j.state.factor)}: births {formula_text(j.birth, names)}, "
+            f"deaths {formula_text(j.death, names)} per day"
+            for j in model.jumps
+        ]
     parts += ["", "Outputs"]
-    parts += _columns([(n, o.unit, o.meaning, "= " + formula_text(o.expression, names)) for n, o in model.outputs.items()])
+    parts += _columns(
+        [(n, o.unit, o.meaning, "= " + formula_text(o.expression, names)) for n, o in model.outputs.items()]
+    )
     if model.parameter_sets:
         parts += ["", "Parameter sets", "  " + ", ".join(model.parameter_sets)]
     if model.limitations:
         parts += ["", "Limits of the model", *(f"  - {line}" for line in model.limitations)]
-    return "\n".join(parts + ["", "Not for clinical use."])
+    return "\n".join([*parts, "", "Not for clinical use."])
 
 
 def to_latex(model: type[Model]) -> str:
@@ -129,17 +139,13 @@ def to_latex(model: type[Model]) -> str:
         replaced = substitute(formula, {f: s for f, s in stand_ins.items() if f is not but})
         return sympy.latex(to_sympy(replaced, letters), symbol_names=spelled)
 
-    lines = [
-        rf"\frac{{d {spelled[letters[s]]}}}{{dt}} &= {latex(rate)}" for s, rate in model.rates.items()
-    ]
-    lines += [
-        rf"{spelled[letters[stand_ins[f]]]} &= {latex(f, but=f)}" for f in model.definitions.values()
-    ]
+    lines = [rf"\frac{{d {spelled[letters[s]]}}}{{dt}} &= {latex(rate)}" for s, rate in model.rates.items()]
+    lines += [rf"{spelled[letters[stand_ins[f]]]} &= {latex(f, but=f)}" for f in model.definitions.values()]
     return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
 
 
 def _letter(symbol: str) -> str:
-    """A letter of a paper in LaTeX: ``gamma_B`` becomes ``\\gamma_{B}``; what holds a backslash is taken as it is."""
+    r"""A letter of a paper in LaTeX: ``gamma_B`` becomes ``\gamma_{B}``; what holds a backslash is taken as it is."""
     if "\\" in symbol:
         return symbol
     head, _, index = symbol.partition("_")

@@ -167,7 +167,9 @@ def as_expression(value: Any) -> Expression:
         return value
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         return Number(float(value))
-    raise DeclarationError(f"a formula takes numbers, states, parameters and time, got {type(value).__name__}: {value!r}")
+    raise DeclarationError(
+        f"a formula takes numbers, states, parameters and time, got {type(value).__name__}: {value!r}"
+    )
 
 
 def _node(operation: str, *operands: Any) -> Expression:
@@ -304,7 +306,9 @@ def to_sympy(expression: Expression, names: Mapping[Expression, Any] | None = No
     for node in walk(expression):
         if isinstance(node, Number):
             value = node.value
-            done[id(node)] = sympy.Integer(int(value)) if value.is_integer() and abs(value) < 1e15 else sympy.Float(value)
+            done[id(node)] = (
+                sympy.Integer(int(value)) if value.is_integer() and abs(value) < 1e15 else sympy.Float(value)
+            )
             if math.isinf(value):
                 done[id(node)] = sympy.oo if value > 0 else -sympy.oo
         elif isinstance(node, Symbol):

@@ -1,7 +1,7 @@
 """Formulas as canonical text, so that a declaration has one hash wherever and whenever it is made.
 
-Equal sub-formulas get one line, whether or not they are one object; the text therefore grows with the number of distinct nodes
-and not with the number of paths through a formula.
+Equal sub-formulas get one line, whether or not they are one object; the text therefore grows with the number of
+distinct nodes and not with the number of paths through a formula.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 
 from livingdrug.errors import DeclarationError
 from livingdrug.model.description import formula_text
-from livingdrug.model.expressions import Expression, Symbol, as_expression, evaluate, time
+from livingdrug.model.expressions import Expression, as_expression, evaluate, time
 from livingdrug.model.symbols import Jump, in_canonical
 
 if TYPE_CHECKING:
@@ -56,10 +56,14 @@ def check_jumps(model: type[Model], factors: Mapping[str, float]) -> None:
     for jump in model.jumps:
         place = f"{model.name}: jumps of {jump.state.name}"
         if jump.state.unit != "cell":
-            raise DeclarationError(f"{place}: only a state in 'cell' can be counted one by one, this one is in {jump.state.unit!r}")
+            raise DeclarationError(
+                f"{place}: only a state in 'cell' can be counted one by one, this one is in {jump.state.unit!r}"
+            )
         numbers = all(isinstance(x, (int, float)) and np.isfinite(x) for x in (jump.below, jump.above))
         if not numbers or not 1 <= jump.below <= jump.above:
-            raise DeclarationError(f"{place}: 1 <= below <= above is needed, got below={jump.below!r}, above={jump.above!r}")
+            raise DeclarationError(
+                f"{place}: 1 <= below <= above is needed, got below={jump.below!r}, above={jump.above!r}"
+            )
         _check_rates(model, jump, place, factors)
 
 
@@ -72,15 +76,19 @@ def _check_rates(model: type[Model], jump: Jump, place: str, factors: Mapping[st
         )
         if np.any(np.abs(born - died - rate) > _AGREEMENT * (np.abs(born) + np.abs(died))):
             raise DeclarationError(
-                f"{place}: ddt({jump.state.name}) must be birth - death, but it is {formula_text(model.rates[jump.state])} "
+                f"{place}: ddt({jump.state.name}) must be birth - death, but it is "
+                f"{formula_text(model.rates[jump.state])} "
                 f"with birth = {formula_text(birth)} and death = {formula_text(death)}"
             )
         for what, formula, found in (("births", birth, born), ("deaths", death, died)):
             if np.any(found < 0):
-                raise DeclarationError(f"{place}: the {what} per day {formula_text(formula)} become negative; keep them from 0 up")
+                raise DeclarationError(
+                    f"{place}: the {what} per day {formula_text(formula)} become negative; keep them from 0 up"
+                )
             if np.any(evaluate(formula, {**values, jump.state: np.zeros(_POINTS)}) != 0):
                 raise DeclarationError(
-                    f"{place}: the {what} per day {formula_text(formula)} must be 0 when {jump.state.name} is 0, since a population "
+                    f"{place}: the {what} per day {formula_text(formula)} must be 0 when {jump.state.name} is 0, "
+                    "since a population "
                     "that died out stays so"
                 )
 
@@ -88,8 +96,8 @@ def _check_rates(model: type[Model], jump: Jump, place: str, factors: Mapping[st
 def _points(model: type[Model], jump: Jump, factors: Mapping[str, float]) -> dict[Expression, Any]:
     """Values at which rates are compared: the declared parameters, states over many orders of magnitude."""
     random = np.random.default_rng(20210229)
-    values: dict[Symbol, Any] = {p: p.value * factors[p.unit] for p in model.parameters.values()}
+    values: dict[Expression, Any] = {p: p.value * factors[p.unit] for p in model.parameters.values()}
     values |= {s: 10.0 ** random.uniform(0, 12, _POINTS) for s in model.states.values()}
     values[jump.state] = random.uniform(1, jump.above, _POINTS)
     values[time] = random.uniform(0, 100, _POINTS)
-    return dict(values)
+    return values

@@ -40,7 +40,7 @@ class ParameterTable(Mapping[str, Parameter]):
 
     def to_frame(self) -> Any:
         """Return a pandas table: name, symbol, value, unit, meaning, source, spread, spread_sd, lowest, highest."""
-        import pandas
+        import pandas as pd
 
         rows = [
             {
@@ -58,7 +58,7 @@ class ParameterTable(Mapping[str, Parameter]):
             }
             for p in self.values()
         ]
-        return pandas.DataFrame(rows).set_index("name")
+        return pd.DataFrame(rows).set_index("name")
 
     def canonical(self, overrides: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return every parameter in canonical units.

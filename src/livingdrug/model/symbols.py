@@ -1,7 +1,7 @@
 """The words of a model declaration: state, parameter, ddt, doses, jumps, spreads and outputs.
 
-Each makes a plain value. Nothing is checked here; :class:`livingdrug.model.declaration.Model` checks the whole at once, when it
-knows all the names.
+Each makes a plain value. Nothing is checked here; :class:`livingdrug.model.declaration.Model` checks the whole at
+once, when it knows all the names.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def ddt(of: State) -> Derivative:
 
 @dataclass(frozen=True)
 class Event:
-    """A dose or reset that belongs to the model; ``kind`` is bolus, infusion or set. Amounts are canonical, times days."""
+    """A dose or reset that belongs to the model; ``kind`` is bolus, infusion or set, times are days."""
 
     kind: str
     target: State | Parameter
@@ -227,8 +227,8 @@ def reset(target: State | Parameter, value: Any, *, at: Any) -> Event:
 class Jump:
     """A state that is counted one by one when small: births and deaths per day in all, below ``below``.
 
-    The state returns to its differential equation above ``above``. Both are in the state's declared unit when declared and
-    canonical afterwards.
+    The state returns to its differential equation above ``above``. Both are in the state's declared unit when
+    declared and canonical afterwards.
     """
 
     state: State
@@ -238,9 +238,7 @@ class Jump:
     above: float
 
 
-def birth_death(
-    of: State, *, birth: Any, death: Any, below: float = 100.0, above: float | None = None
-) -> Jump:
+def birth_death(of: State, *, birth: Any, death: Any, below: float = 100.0, above: float | None = None) -> Jump:
     """Let a state of cells die out: below a threshold it becomes an exact birth-death process.
 
     Args:
@@ -272,7 +270,8 @@ def output(expression: Any, unit: str | None = None, meaning: str | None = None)
         meaning: what it is; needed for a new word.
 
     Example:
-        ``outputs = {"car_t_blood": cells / blood, "spleen_cells": output(spleen, "cell", "CAR T cells in the spleen")}``
+        ``outputs = {"car_t_blood": cells / blood, "spleen_cells": output(spleen, "cell", "CAR T cells in the
+        spleen")}``
     """
     return Output(expression, unit, meaning)
 

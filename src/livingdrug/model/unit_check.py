@@ -1,6 +1,7 @@
 """Units of every term of a formula: a sum needs equal units, a function a pure number, and so on.
 
-A number in a formula has no unit, except that 0 and infinity fit any, and that a number compared with ``time`` is in days.
+A number in a formula has no unit, except that 0 and infinity fit any, and that a number compared with ``time`` is in
+days.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def dimension_of(expression: Expression, dimensions: Mapping[Symbol, Dimension],
 
     Args:
         expression: the formula.
-        dimensions: dimension of each state and parameter in it.
+        dimensions: dimension of each symbol in it, ``time`` included.
         place: where it stands, for the message, e.g. ``"kimmel2021: ddt(tumour)"``.
 
     Raises:
@@ -42,22 +43,21 @@ def dimension_of(expression: Expression, dimensions: Mapping[Symbol, Dimension],
             fits_any = node.value == 0 or node.value in (float("inf"), float("-inf"))
             kinds[id(node)] = _ANY if fits_any else DIMENSIONLESS
         elif isinstance(node, Symbol):
-            kinds[id(node)] = DAY if node is time else dimensions[node]
+            kinds[id(node)] = dimensions[node]
         else:
             kinds[id(node)] = _combine(node, [kinds[id(o)] for o in node.operands], place)
     kind = kinds[id(expression)]
     if kind == _CONDITION:
-        raise DeclarationError(f"{place}: {formula_text(expression)} is a condition, not a value; put it into where(...)")
+        raise DeclarationError(
+            f"{place}: {formula_text(expression)} is a condition, not a value; put it into where(...)"
+        )
     return kind if isinstance(kind, Dimension) else None
 
 
 def _combine(node: Expression, kinds: list[_Kind], place: str) -> _Kind:
     operation, operands = node.operation, node.operands
     if operation in ("and", "or", "not"):
-        for operand, kind in zip(operands, kinds, strict=True):
-            if kind != _CONDITION:
-                raise DeclarationError(f"{place}: {formula_text(operand)} is not a condition, but & | ~ combine conditions")
-        return _CONDITION
+        return _combined_condition(operands, kinds, place)
     conditions = kinds[:1] if operation == "where" else []
     for operand, kind in zip(operands[len(conditions) :], kinds[len(conditions) :], strict=True):
         if kind == _CONDITION:
@@ -67,7 +67,12 @@ def _combine(node: Expression, kinds: list[_Kind], place: str) -> _Kind:
     if operation == "where":
         return _same("choose between", operands[1:], kinds[1:], place)
     if operation in ("lt", "le"):
-        _same("compare", operands, [_days_beside_time(o, k, operands) for o, k in zip(operands, kinds, strict=True)], place)
+        _same(
+            "compare",
+            operands,
+            [_days_beside_time(o, k, operands) for o, k in zip(operands, kinds, strict=True)],
+            place,
+        )
         return _CONDITION
     if operation in _SAME:
         return _same(_SAME[operation], operands, kinds, place)
@@ -80,6 +85,13 @@ def _combine(node: Expression, kinds: list[_Kind], place: str) -> _Kind:
     if operation == "pow":
         return _power(operands, kinds, place)
     return _product(operation, kinds)
+
+
+def _combined_condition(operands: tuple[Expression, ...], kinds: list[_Kind], place: str) -> _Kind:
+    for operand, kind in zip(operands, kinds, strict=True):
+        if kind != _CONDITION:
+            raise DeclarationError(f"{place}: {formula_text(operand)} is not a condition, but & | ~ combine conditions")
+    return _CONDITION
 
 
 def _same(verb: str, operands: tuple[Expression, ...], kinds: list[_Kind], place: str) -> _Kind:

@@ -1,14 +1,14 @@
 """The words for outputs: one word has one meaning and one dimension in every model.
 
-Grading, response and trials ask a model for ``"car_t_blood"`` and get cells per microlitre of blood, whichever paper it is from.
-A quantity without a word here is declared with :func:`livingdrug.model.symbols.output`.
+Grading, response and trials ask a model for ``"car_t_blood"`` and get cells per microlitre of blood, whichever paper
+it is from. A quantity without a word here is declared with :func:`livingdrug.model.symbols.output`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["VOCABULARY", "Word"]
+__all__ = ["VOCABULARY", "Word", "unit_of"]
 
 
 class Word(NamedTuple):
@@ -47,3 +47,9 @@ VOCABULARY: dict[str, Word] = {
     "tumour_cells": Word("cell", "tumour cells in the body"),
     "tumour_volume": Word("mL", "volume of the tumour"),
 }
+
+
+def unit_of(word: str, given: str | None) -> str:
+    """Return the unit in which an output is reported: the one given, else that of the vocabulary, else none."""
+    known = VOCABULARY.get(word)
+    return given or (known.unit if known else "1")

@@ -21,6 +21,7 @@ __all__ = ["COLOURS", "Canvas", "Figure", "band", "colour", "colour_rules", "dra
 COLOURS = {
     "simulated": ("#0b62a8", "#6cb8f0"),
     "published": ("#b5460a", "#f2a06a"),
+    "regrown": ("#8c3a78", "#e29aca"),
     "ink": ("#1d2730", "#e8edf2"),
     "quiet": ("#5a6772", "#a9b5c0"),
     "grid": ("#dde3e8", "#333e48"),
@@ -80,7 +81,10 @@ def variables(scheme: int) -> str:
 
 def draw(name: str, chart: Callable[[Canvas], Any]) -> dict[str, str]:
     """Return the wide and the narrow SVG of a chart; ``chart`` makes an Altair chart for a canvas."""
-    return {"wide": drawing(chart(WIDE), f"{name}-wide"), "narrow": drawing(chart(NARROW), f"{name}-narrow")}
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):  # no check of each part against the schema: it would take most of a report's time
+        return {"wide": drawing(chart(WIDE), f"{name}-wide"), "narrow": drawing(chart(NARROW), f"{name}-narrow")}
 
 
 def band(rows: list[dict[str, Any]], x: Any, y: Any, high: str, role: str, opacity: float) -> Any:
@@ -133,13 +137,15 @@ def ticks(high: float, canvas: Canvas, most: int = 9) -> list[float]:
 
 
 def logarithmic(low: float, high: float) -> dict[str, Any]:
-    """Return the options of an axis with a tick at each power of ten between two of them.
+    """Return the options of an axis with ticks at powers of ten from ``low`` to ``high``.
 
     Example:
         >>> logarithmic(0.0001, 10)["values"]
         [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0]
     """
     powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    if len(powers) < 2:  # a range so narrow that Vega's own ticks read better
+        return {"tickCount": 5, "format": ",~g"}
     step = max(1, len(powers) // 6)
     labels = [power_of_ten(power) for power in powers]
     return {
@@ -177,14 +183,19 @@ def drawing(chart: Any, prefix: str = "chart") -> str:
     """Return an Altair chart as SVG in the shared look."""
     import vl_convert
 
-    return _tidy(vl_convert.vegalite_to_svg(chart.configure(**_theme()).to_dict()), prefix)
+    return _tidy(vl_convert.vegalite_to_svg(_specification(chart)), prefix)
 
 
 def picture(chart: Any) -> bytes:
     """Return an Altair chart as a PNG on white, in the shared look."""
     import vl_convert
 
-    return vl_convert.vegalite_to_png(chart.configure(**{**_theme(), "background": "white"}).to_dict(), scale=2)
+    return vl_convert.vegalite_to_png(_specification(chart, background="white"), scale=2)
+
+
+def _specification(chart: Any, **look: Any) -> dict[str, Any]:
+    """Return the chart as Vega-Lite in the shared look."""
+    return {**chart.to_dict(validate=False), "config": {**_theme(), **look}}
 
 
 def _theme() -> dict[str, Any]:

@@ -23,8 +23,8 @@ def introduction(outcome: Any) -> str:
     judged = [_verdict(row) for row in rows if _verdict(row)]
     kinds = list(dict.fromkeys(row["interval"] for row in rows if row["interval"]))
     text = (
-        "Each value has its range in the line below it. A simulated value is within range when it lies in the published "
-        "range or, where none was published, when the published value lies in the simulated one."
+        "Each value has its range in the line below it. A simulated value is within range when it lies in the "
+        "published range or, where none was published, when the published value lies in the simulated one."
     )
     if kinds:
         text += f" Simulated ranges: {'; '.join(kinds)}."
@@ -62,8 +62,8 @@ def cures(outcome: Any) -> Titled | None:
         for row, z in zip(rows, scores, strict=True)
     ]
     words = (
-        "The paper's own runs, repeated with the same settings. z is the distance in units of the combined chance error: "
-        f"beyond 3 either way would be surprising, and {count(far)} of {count(len(rows))} are."
+        "The paper's own runs, repeated with the same settings. z is the distance in units of the combined chance "
+        f"error: beyond 3 either way would be surprising, and {count(far)} of {count(len(rows))} are."
     )
     marks = ["outside" if abs(z) > 3 else "inside" for z in scores]
     shown = table(("Setting", "Published", "Simulated", "z"), cells, (1, 2, 3), "Probability of cure", marks)
@@ -102,9 +102,10 @@ def _ranged(row: dict[str, Any], side: str) -> str:
 def _difference(row: dict[str, Any]) -> str:
     published, simulated = row["published"], row["simulated"]
     if not np.isfinite([published, simulated]).all():
-        return MISSING
+        return MISSING + VERDICTS[_verdict(row)]
     if _is_share(row):
-        size = f"{100 * (simulated - published):+.0f} points"
+        points = round(100 * (simulated - published))
+        size = f"{points:+d} points" if points else "0 points"
     elif published > 0:
         ratio = simulated / published
         size = f"{100 * (ratio - 1):+.0f}\u00a0%" if ratio < 3 else f"× {number(ratio, 2)}"

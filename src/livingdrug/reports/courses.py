@@ -53,26 +53,13 @@ COURSES = (
     Course(
         output="absolute_lymphocyte_count",
         name="lymphocytes",
-        title="Lymphocytes in the blood",
+        title="Lymphocytes in the blood (ALC)",
         axis="cells per µL of blood",
         until=200,
         caption=(
             "Chemotherapy before the infusion removes most of the patient's own lymphocytes (white blood cells that "
             "fight infections) and so makes room for the CAR-T cells. They come back within weeks and then compete "
             "with the CAR-T cells. The dots are the medians measured in the trial."
-        ),
-    ),
-    Course(
-        output="tumour_volume",
-        name="tumour",
-        title="Tumour volume",
-        axis="tumour volume in mL",
-        floor=1e-7,
-        caption=(
-            "The tumour shrinks in nearly every patient at first. When the last tumour cell is gone the patient is "
-            "cured, and the curve leaves the figure at the bottom; in the others the tumour grows back. A patient is "
-            "followed here until the cancer has progressed. The band is wide because patients have one of two fates, "
-            "not because the numbers are uncertain."
         ),
     ),
 )

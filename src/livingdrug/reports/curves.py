@@ -54,7 +54,7 @@ def _content(course: pd.DataFrame, units: dict[str, str], title: str, ending: st
 def _with_units(course: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
     """Name the columns with their units: ``time_day``, ``car_t_blood_cells_per_uL``."""
     named = {name: f"{name}_{_as_word(unit)}" if _as_word(unit) else name for name, unit in units.items()}
-    return course.rename(columns={"day": "time_day", **named})
+    return course.set_axis([{"day": "time_day", **named}.get(str(name), str(name)) for name in course], axis="columns")
 
 
 def _as_word(unit: str) -> str:
@@ -93,9 +93,11 @@ def _page(chart: Any, title: str) -> str:
     from markupsafe import escape
 
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark;{charts.variables(0)}}}"
         f"@media (prefers-color-scheme:dark){{:root{{{charts.variables(1)}}}}}{charts.colour_rules()}"
-        "body{max-width:52rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}svg{width:100%;height:auto}</style>"
+        "body{max-width:52rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}"
+        "svg{width:100%;height:auto}</style>"
         f"<p><strong>Not for clinical use.</strong></p><h1>{escape(title)}</h1>{charts.drawing(chart)}</html>"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from livingdrug.reports import charts
 from livingdrug.reports.charts import Canvas, Figure
 from livingdrug.reports.courses import course_figures
+from livingdrug.reports.fates import tumour_by_fate
 from livingdrug.reports.numbers import count, interval, number, percent
 from livingdrug.reports.tables import table
 from livingdrug.trials.survival import wilson
@@ -21,19 +22,18 @@ AT_RISK_DAYS = (0, 90, 180, 365, 545, 730)
 
 def figures(outcome: Any) -> dict[str, Figure]:
     """Return the figures for which the outcome has numbers, by name."""
-    made = [*course_figures(outcome), survival(outcome), cure_by_volume(outcome)]
+    made = [*course_figures(outcome), tumour_by_fate(outcome), survival(outcome), cure_by_volume(outcome)]
     return {figure.name: figure for figure in made if figure is not None}
 
 
 def survival(outcome: Any) -> Figure | None:
     """Return progression-free survival: simulated with its band at the trial's size, beside the published curve."""
     frame, published = outcome.survival, outcome.published_survival
-    if frame is None or frame.empty:
+    if frame.empty:
         return None
-    has_published = published is not None and len(published) > 0
-    last = float(min(frame["day"].max(), published["day"].max() * 1.05 if has_published else np.inf))
+    measured: Rows = published.to_dict("records")
+    last = min(float(frame["day"].max()), measured[-1]["day"] * 1.05 if measured else np.inf)
     rows: Rows = frame[frame["day"] <= last].to_dict("records")
-    measured: Rows = published.to_dict("records") if has_published else []
     size = trial_size(outcome)
     legend = [("simulated", "line", "simulated"), ("simulated", "band", f"95 % of trials with {count(size)} patients")]
     if measured:
@@ -42,8 +42,8 @@ def survival(outcome: Any) -> Figure | None:
         name="survival",
         title="Alive without progression",
         caption=(
-            "The share of infused patients whose cancer has not come back, day by day. The band shows how far a trial of "
-            f"{count(size)} patients may stray from the simulated curve by chance alone: a published curve inside "
+            "The share of infused patients whose cancer has not come back, day by day. The band shows how far a trial "
+            f"of {count(size)} patients may stray from the simulated curve by chance alone: a published curve inside "
             "the band agrees with the simulation. Patients at risk are those still followed without progression."
         ),
         alt=_survival_alt(rows, measured),

@@ -19,12 +19,13 @@ ENDS = {
 
 @dataclass(frozen=True)
 class Step:
-    """One box: its name, how many patients, which share, and who left after it and why (reason, count)."""
+    """One box: its name, how many patients, which share, who left after it and why, a note."""
 
     name: str
     number: str
     share: str
     losses: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "CAR-T cell",
-        "A T cell that was given a chimeric antigen receptor: a sensor with which it recognises and kills cancer cells.",
+        "A T cell that was given a chimeric antigen receptor: a sensor by which it finds and kills cancer cells.",
     ),
     ("Conditioning", "Chemotherapy in the days before the infusion that makes room for the CAR-T cells."),
     ("Cure", "In this model: not one tumour cell is left. In the clinic: the cancer is gone and does not return."),

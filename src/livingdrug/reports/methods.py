@@ -11,7 +11,17 @@ from livingdrug.errors import LivingDrugError
 from livingdrug.reports.numbers import count, number
 from livingdrug.reports.tables import Table, table
 
-__all__ = ["Titled", "facts", "failures", "limitations", "parameters", "publications", "versions"]
+__all__ = [
+    "Titled",
+    "assumed_numbers",
+    "assumptions",
+    "facts",
+    "failures",
+    "limitations",
+    "parameters",
+    "publications",
+    "versions",
+]
 
 PACKAGES = ("livingdrug", "numpy", "scipy", "llvmlite", "pandas", "altair")
 FAILURES_SHOWN = 20
@@ -29,6 +39,24 @@ class Titled:
 def parameters(outcome: Any) -> list[Titled]:
     """Return the numbers of the trial and of its model, each with its source."""
     return [*_stated(outcome), *_of_model(outcome)]
+
+
+def assumptions(outcome: Any) -> list[str]:
+    """Return the assumptions in words; those that are single numbers stand in the table of numbers."""
+    return [str(line) for line in getattr(outcome.trial, "assumptions", ()) or outcome.assumptions]
+
+
+def assumed_numbers(outcome: Any) -> str:
+    """Return how many numbers are assumed, recalled or computed, and where they stand."""
+    stated = outcome.stated
+    if stated is None or stated.empty:
+        return ""
+    counts = stated["mark"].value_counts()
+    return (
+        f"Of the {count(len(stated))} numbers of the trial and of the therapy, {count(counts.get('read', 0))} were "
+        f"read in a source, {count(counts.get('computed', 0))} computed from one, {count(counts.get('recalled', 0))} "
+        f"recalled and {count(counts.get('assumed', 0))} assumed; the table above marks each. Besides:"
+    )
 
 
 def _stated(outcome: Any) -> list[Titled]:

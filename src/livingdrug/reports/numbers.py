@@ -54,8 +54,8 @@ def percent(share: float | None, places: int = 0) -> str:
     """Return a share as a percentage, with a space at which no line breaks.
 
     Example:
-        >>> percent(0.4239) == "42\\N{NO-BREAK SPACE}%", percent(float("nan"))
-        (True, '–')
+        >>> percent(0.4239).split(), percent(float("nan"))
+        (['42', '%'], '–')
     """
     if share is None or not math.isfinite(share):
         return MISSING

@@ -48,7 +48,7 @@ class CollectionPlan(Declared):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Apheresis(Stage):
     """Collected cells: ``collected_t_cells`` with the efficiency and the processed volume that gave them."""
 

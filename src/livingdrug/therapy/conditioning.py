@@ -43,7 +43,7 @@ class ConditioningPlan(Declared):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConditionedPatients(Stage):
     """Patients ready for infusion, with their own T cells left (whole body)."""
 

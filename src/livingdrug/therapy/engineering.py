@@ -45,7 +45,7 @@ class EngineeringPlan(Declared):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EngineeredCells(Stage):
     """Surviving T cells, those lost, the CAR-positive fraction and gene copies with each denominator."""
 

@@ -26,6 +26,7 @@ from livingdrug.therapy.stated import Fixed, StatedValue, within
 __all__ = ["Course", "InfusionPlan", "Link", "follow", "infuse", "library_model", "model_parameters"]
 
 Array = NDArray[np.float64]
+USUAL_DAYS = (*range(31), *range(35, 101, 5), *range(110, 371, 10))
 
 
 class Link(Declared):
@@ -47,7 +48,7 @@ class InfusionPlan(Declared):
     variation: Annotated[StatedValue, within("1", 0.0)] = Fixed(value=1.0, note="no variation between patients")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Course:
     """What happened to the infused patients.
 
@@ -67,6 +68,10 @@ class Course:
     units: Mapping[str, str]
     values: Array
     solution: Any
+
+    def __repr__(self) -> str:
+        reach = f"{self.days.size} days, {', '.join(self.outputs)}"
+        return f"<Course: {len(self.patients)} patients, {len(self.attrition)} left before; {reach}>"
 
     def __getitem__(self, output: str) -> Array:
         """Return one output, shape (patient, day); an unknown name is an InputError."""
@@ -108,7 +113,7 @@ def infuse(
     conditioned: ConditionedPatients,
     plan: InfusionPlan | None = None,
     *,
-    times: ArrayLike,
+    times: ArrayLike = USUAL_DAYS,
     model: Any = None,
     outputs: Sequence[str] | None = None,
     crossings: Callable[[Patients], Mapping[str, Any]] | None = None,
@@ -157,7 +162,7 @@ def follow(
     attrition: Attrition,
     plan: InfusionPlan,
     *,
-    times: ArrayLike,
+    times: ArrayLike = USUAL_DAYS,
     model: Any = None,
     outputs: Sequence[str] | None = None,
     crossings: Callable[[Patients], Mapping[str, Any]] | None = None,

@@ -24,7 +24,7 @@ from livingdrug.therapy.collection import CollectionPlan, collect
 from livingdrug.therapy.conditioning import ConditionedPatients, ConditioningPlan, condition
 from livingdrug.therapy.declared import Declared, declare, read_toml
 from livingdrug.therapy.engineering import EngineeringPlan, engineer
-from livingdrug.therapy.infusion import Course, InfusionPlan, infuse
+from livingdrug.therapy.infusion import USUAL_DAYS, Course, InfusionPlan, infuse
 from livingdrug.therapy.multiplication import MultiplicationPlan, multiply
 from livingdrug.therapy.release import Dose, ReleasePlan, release
 from livingdrug.therapy.waiting import WaitingPlan, wait
@@ -65,14 +65,17 @@ class Journey(Declared):
         patients: Patients,
         seed: int = 0,
         *,
-        times: ArrayLike,
+        times: ArrayLike = USUAL_DAYS,
         model: Any = None,
         outputs: Sequence[str] | None = None,
         crossings: Callable[[Patients], Mapping[str, Any]] | None = None,
         extremes: Mapping[str, Any] | None = None,
         threads: int | None = None,
     ) -> Course:
-        """Return the course of those who are infused, with the attrition of the others; arguments as for ``infuse``."""
+        """Return the course of those who are infused, with the attrition of the others; arguments as for ``infuse``.
+
+        Without ``times`` the course is given for a year.
+        """
         dose, ready = self.prepare(patients, seed=seed)
         options = {"model": model, "outputs": outputs, "crossings": crossings, "extremes": extremes, "threads": threads}
         return infuse(dose, ready, self.infusion, times=times, seed=seed, **options)

@@ -65,7 +65,7 @@ class MultiplicationPlan(Declared):
     failure: Fraction = Fixed(value=0.0, unit="fraction", note="failures that growth does not explain")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Product(Stage):
     """The harvest: living and dead T cells, living CAR T cells, viability, cells kept back, days in culture."""
 
@@ -114,7 +114,8 @@ def logistic_growth(
     start, capacity = np.asarray(start, np.float64), np.asarray(capacity, np.float64)
     growing = np.maximum(np.asarray(days, np.float64) - np.asarray(lag, np.float64), 0.0)
     filled = start / capacity
-    return start / (filled + (1 - filled) * np.exp(-np.asarray(rate, np.float64) * growing))
+    shrinking = np.maximum(np.exp(-np.asarray(rate, np.float64) * growing), np.finfo(np.float64).tiny)
+    return start / (filled + (1 - filled) * shrinking)
 
 
 def multiply(cells: EngineeredCells, plan: MultiplicationPlan | None = None, *, seed: int = 0) -> Product:

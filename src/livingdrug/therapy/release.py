@@ -48,7 +48,7 @@ class ReleasePlan(Declared):
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dose(Stage):
     """Living CAR T cells released for infusion, and the cells of the product that are left over."""
 

@@ -17,7 +17,7 @@ __all__ = ["Attrition", "Stage", "require"]
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attrition:
     """Who left the therapy: identifier, stage, reason and day since collection, one entry per patient who left."""
 
@@ -54,13 +54,11 @@ class Attrition:
             found[key] = found.get(key, 0) + 1
         return found
 
-    def reasons_of(self, ids: NDArray[np.uint64]) -> NDArray[np.str_]:
-        """Return the reason of each patient, "" for those who stayed, shape (n,)."""
-        known = {int(patient): reason for patient, reason in zip(self.ids, self.reasons, strict=True)}
-        return np.array([known.get(int(patient), "") for patient in ids], np.str_)
+    def __repr__(self) -> str:
+        return f"<Attrition: {len(self)} patients left>"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Stage:
     """Patients with the columns of this stage, and the attrition so far.
 
@@ -77,6 +75,9 @@ class Stage:
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self)} patients, {len(self.attrition)} left; {', '.join(self.COLUMNS)}>"
 
     def without(self, leaving: NDArray[np.bool_], stage: str, reasons: str | Sequence[str], days: ArrayLike) -> Self:
         """Return the stage without the patients of a mask, who join the attrition.

@@ -20,7 +20,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.population import Population
 from livingdrug.therapy.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.therapy.journey import Journey
-from livingdrug.therapy.stated import Stated, StatedValue, stated_values, within
+from livingdrug.therapy.stated import Fixed, Stated, stated_values, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,6 @@ Mark = Literal["read", "computed", "recalled", "assumed"]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
 Day = Annotated[Number, Field(ge=0, le=100_000)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Factor = Annotated[StatedValue, within("1", 0.0)]
 
 
 def _rising(days: tuple[float, ...]) -> tuple[float, ...]:
@@ -56,13 +55,13 @@ class FollowUp(Declared):
     """What is looked at after the infusion, and when a patient counts as progressed or cured."""
 
     horizon_days: Annotated[Day, Field(gt=0)]
-    outputs: Annotated[tuple[Text, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
     car_t: Text
     tumour: Text
     tumour_state: Text
     baseline: Text
-    progression: Factor
-    days: Days = ()
+    progression: Annotated[Fixed, within("1")]
+    days: Annotated[Days, Field(max_length=1_000)] = ()
 
     @model_validator(mode="after")
     def _outputs_are_kept(self) -> Self:
@@ -77,9 +76,9 @@ class FollowUp(Declared):
 class Response(Declared):
     """How a response is read from the tumour volume: the best of the assessments before progression."""
 
-    days: Annotated[Days, Field(min_length=1)]
-    complete_below: Annotated[StatedValue, within("mL")]
-    partial_fraction: Annotated[StatedValue, within("fraction", 0.0, 1.0)]
+    days: Annotated[Days, Field(min_length=1, max_length=1_000)]
+    complete_below: Annotated[Fixed, within("mL")]
+    partial_fraction: Annotated[Fixed, within("fraction", 0.0, 1.0)]
 
 
 class Published(Declared):
@@ -149,7 +148,7 @@ class Trial(Declared):
     arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=1)]  # arms beside each other: a later trial
     follow_up: FollowUp
     response: Response | None = None
-    published: tuple[Published, ...] = ()
+    published: Annotated[tuple[Published, ...], Field(max_length=1_000)] = ()
     published_survival: PublishedCurve | None = None
     published_cures: tuple[PublishedCure, ...] = ()
     assumptions: tuple[Text, ...] = ()

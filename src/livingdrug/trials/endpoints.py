@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 DAYS_PER_MONTH = 365.25 / 12
 QUARTILES = "quartiles of patients"
 TRIALS = "95 % of trials of this size"
+MIDDLE = "2.5 % to 97.5 % of patients"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +68,12 @@ def column_on_day(output: str, day: float) -> str:
     return f"{output}_day_{day:g}"
 
 
-def _quartiles(values: Array) -> Simulated:
+def _quartiles(values: Array, tail: float = 0.25, interval: str = QUARTILES) -> Simulated:
     known = values[np.isfinite(values)]
     if known.size == 0:
         return Simulated(note="no patient")
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    return Simulated(float(middle), float(low), float(high), QUARTILES)
+    low, middle, high = np.quantile(known, [tail, 0.5, 1 - tail])
+    return Simulated(float(middle), float(low), float(high), interval)
 
 
 def _share(members: NDArray[np.bool_], size: int) -> Simulated:
@@ -115,6 +116,16 @@ def lost_at(*stages: str) -> Callable[[Evidence, Published], Simulated]:
 def cured(evidence: Evidence, row: Published) -> Simulated:  # noqa: ARG001
     """Share of the followed patients whose tumour dies out before it progresses."""
     return _share(np.isfinite(evidence.patients["cure_day"][evidence.followed]), evidence.trial.size)
+
+
+def cure_day(evidence: Evidence, row: Published) -> Simulated:  # noqa: ARG001
+    """Median day of cure among the cured, with the range of nearly all of them."""
+    return _quartiles(evidence.patients["cure_day"], 0.025, MIDDLE)
+
+
+def progression_day(evidence: Evidence, row: Published) -> Simulated:  # noqa: ARG001
+    """Median day of progression among those who progress, with the range of nearly all of them."""
+    return _quartiles(evidence.patients["progression_day"], 0.025, MIDDLE)
 
 
 def response(evidence: Evidence, row: Published) -> Simulated:
@@ -162,6 +173,8 @@ ENDPOINTS: dict[str, Callable[[Evidence, Published], Simulated]] = {
     "manufacture_failed": lost_at("collection", "multiplication", "release"),
     "lost_while_waiting": lost_at("waiting"),
     "cured": cured,
+    "cure_day": cure_day,
+    "progression_day": progression_day,
     "response": response,
     "progression_free_on_day": progression_free_on_day,
     "progression_free_median": progression_free_median,

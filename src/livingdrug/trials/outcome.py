@@ -34,7 +34,7 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Outcome:
     """The results of a simulated trial.
 
@@ -77,9 +77,13 @@ class Outcome:
     sources: list[str]
     configuration: dict[str, Any]
     failures: list[dict[str, Any]]
-    days: Array = field(repr=False)
-    values: Array = field(repr=False)
+    days: Array
+    values: Array
     outputs: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        given = int((self.patients["infused"] > 0).sum())
+        return f"<Outcome of {self.trial.name}: {len(self.patients)} enrolled, {given} infused, seed {self.seed}>"
 
     @cached_property
     def courses(self) -> xr.Dataset:

@@ -27,14 +27,16 @@ from livingdrug.trials.outcome import Outcome, assemble
 from livingdrug.trials.store import Store
 
 if TYPE_CHECKING:
-    from livingdrug.trials.design import PublishedCure, Trial
+    from livingdrug.trials.design import Trial
 
 __all__ = ["Block", "course_days", "run", "simulate_block"]
 
 Array = NDArray[np.float64]
 COURSES_KEPT = 10_000  # enrolled patients whose courses are kept and summarised
+MOST_NUMBERS = 20_000_000  # in the courses kept; fewer patients where days and outputs are many
 MOST_PATIENTS = 10_000_000
 LARGEST_VOLUME = 20_000.0  # mL; more than any body holds of tumour
+FIRST_OF_CURES = 1_000_000_000  # identifiers of the runs for published cures begin beyond those of any trial
 FORMAT = 1
 
 
@@ -82,18 +84,19 @@ def run(
     days = course_days(trial)
     configuration = _configuration(trial, patients, seed)
     store = Store.open(folder, configuration, block) if folder is not None else None
+    keep = min(COURSES_KEPT, max(1, MOST_NUMBERS // (days.size * len(trial.follow_up.outputs))))
     blocks = []
     for first in range(0, patients, block):
         ids = np.arange(first + 1, min(first + block, patients) + 1, dtype=np.uint64)
         found = store.read(ids) if store else None
         if found is None:
-            found = simulate_block(trial, ids, seed, days, keep=COURSES_KEPT, threads=threads)
+            found = simulate_block(trial, ids, seed, days, keep=keep, threads=threads)
             if store:
                 store.write(ids, found)
         blocks.append(found)
         if progress:
             progress(int(ids[-1]), patients)
-    cures = [_published_cure(trial, row, seed, threads) for row in trial.published_cures]
+    cures = [_published_cure(trial, number, seed, threads) for number in range(len(trial.published_cures))]
     return assemble(trial, seed, blocks, days, cures, configuration)
 
 
@@ -101,7 +104,8 @@ def course_days(trial: Trial) -> Array:
     """Return the days of the courses: dense at first, then sparse, with all days of endpoints and responses."""
     plan = trial.follow_up
     horizon = plan.horizon_days
-    grid = plan.days or (*range(31), *range(35, 101, 5), *range(110, 401, 10), *np.arange(450, horizon, 50), horizon)
+    late = np.arange(450, horizon, max(50, horizon / 100))
+    grid = plan.days or (*range(31), *range(35, 101, 5), *range(110, 401, 10), *late, horizon)
     wanted = [*grid, *(row.day for row in trial.published if row.day is not None)]
     wanted += trial.response.days if trial.response else ()
     return np.unique([float(day) for day in wanted if 0 <= day <= horizon])
@@ -139,7 +143,7 @@ def simulate_block(
 def _crossings(trial: Trial, infused: Patients) -> Mapping[str, Any]:
     from livingdrug.engine.solve import Crossing
 
-    level = trial.follow_up.progression.draw(0, infused.ids, "progression") * infused[trial.follow_up.baseline]
+    level = trial.follow_up.progression.value * infused[trial.follow_up.baseline]
     return {"progression": Crossing(trial.follow_up.tumour, above=level)}
 
 
@@ -151,6 +155,7 @@ def _extremes(trial: Trial) -> Mapping[str, Any]:
 
 def _gather(trial: Trial, enrolled: Patients, course: Course, keep: int) -> Block:
     """Return the block of all enrolled patients from the course of those who were infused."""
+    _check_units(trial, course)
     rows = np.searchsorted(enrolled.ids, course.patients.ids)
     results, units = _results(trial, course)
     after = _after_progression(course, results["progression_day"])
@@ -167,7 +172,19 @@ def _gather(trial: Trial, enrolled: Patients, course: Course, keep: int) -> Bloc
     kept[rows[inside]] = values[inside]
     stages, reasons = _left(enrolled, course.attrition)
     failures = [asdict(failure) for failure in course.solution.failures()]
+    for failure in failures:
+        failure.pop("row", None)  # its place in the block; the identifier names the patient
     return Block(patients, stages, reasons, responses, kept, dict(course.units), failures)
+
+
+def _check_units(trial: Trial, course: Course) -> None:
+    """Check that what is compared has one unit; otherwise an InputError."""
+    plan = trial.follow_up
+    pairs = [(plan.tumour, course.patients.units[plan.baseline], f"the column {plan.baseline}")]
+    pairs += [(row.output, row.unit, row.label) for row in trial.published if row.endpoint == "output_on_day"]
+    for output, unit, other in pairs:
+        if course.units[output] != unit:
+            raise InputError(f"{trial.name}: the output {output} is in {course.units[output]}, but {other} in {unit}")
 
 
 def _results(trial: Trial, course: Course) -> tuple[dict[str, Array], dict[str, str]]:
@@ -213,12 +230,12 @@ def _responses(trial: Trial, course: Course, results: Mapping[str, Array]) -> ND
     seen = ~_after_progression(course, results["progression_day"])[:, places]
     volume = np.where(seen, course[trial.follow_up.tumour][:, places], math.inf)
     least = volume.min(axis=1)
-    ids, first = course.patients.ids, course.patients[trial.follow_up.baseline]
+    first = course.patients[trial.follow_up.baseline]
     solved = results["solved"] > 0
     best[solved] = "SD"
     best[solved & (results["progression_day"] <= rule.days[0])] = "PD"
-    best[solved & (least <= rule.partial_fraction.draw(0, ids, "partial_fraction") * first)] = "PR"
-    best[solved & (least <= rule.complete_below.draw(0, ids, "complete_below"))] = "CR"
+    best[solved & (least <= rule.partial_fraction.value * first)] = "PR"
+    best[solved & (least <= rule.complete_below.value)] = "CR"
     return best
 
 
@@ -249,9 +266,13 @@ def _nobody(trial: Trial, enrolled: Patients, attrition: Attrition, kept: int, d
     return Block(patients, stages, reasons, np.full(len(enrolled), "", "<U2"), values)
 
 
-def _published_cure(trial: Trial, row: PublishedCure, seed: int, threads: int | None) -> dict[str, Any]:
-    """Return the line of a published probability of cure: the model run again with exactly its setting."""
-    ids = np.arange(1, row.runs + 1, dtype=np.uint64)
+def _published_cure(trial: Trial, number: int, seed: int, threads: int | None) -> dict[str, Any]:
+    """Return the line of a published probability of cure: the model run again with exactly its setting.
+
+    These runs have patient identifiers of their own, so that no chance is shared with the trial or another line.
+    """
+    row = trial.published_cures[number]
+    ids = np.arange(1, row.runs + 1, dtype=np.uint64) + np.uint64((number + 1) * FIRST_OF_CURES)
     patients = Patients(ids, {name: np.full(ids.size, value) for name, value in row.setting.items()})
     course = follow(
         patients,

@@ -6,25 +6,26 @@ failures stand in the file's metadata.
 
 from __future__ import annotations
 
+import io
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, LivingDrugError
 from livingdrug.patients import Patients
+from livingdrug.storage import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from livingdrug.trials.run import Block
 
-__all__ = ["Store", "write_whole"]
+__all__ = ["Store"]
 
 TEXTS = ("stages", "reasons", "responses")
 ABOUT = b"livingdrug"
@@ -49,7 +50,7 @@ class Store:
         try:
             blocks.mkdir(parents=True, exist_ok=True)
             if not label.exists():
-                write_whole(label, lambda file: file.write(json.dumps(mine, indent=2).encode()))
+                write_atomically(label, json.dumps(mine, indent=2))
             theirs = json.loads(label.read_bytes())
         except OSError as error:
             raise InputError(f"{folder}: the folder cannot be used for a run: {error.strerror or error}") from error
@@ -68,15 +69,12 @@ class Store:
         """Write a block, whole or not at all; LivingDrugError when the disk refuses."""
         import pyarrow.parquet as pq
 
-        table = _to_table(block)
-        path = self.path(ids)
+        content = io.BytesIO()
+        pq.write_table(_to_table(block), content, compression="zstd")
         try:
-            write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
-        except OSError as error:
-            raise LivingDrugError(
-                f"{path}: patients {ids[0]} to {ids[-1]} could not be written: {error.strerror or error}; "
-                "make room and run again, finished blocks are kept"
-            ) from error
+            write_atomically(self.path(ids), content.getvalue())
+        except LivingDrugError as error:
+            raise LivingDrugError(f"patients {ids[0]} to {ids[-1]}: {error}; finished blocks are kept") from error
 
     def read(self, ids: NDArray[np.uint64]) -> Block | None:
         """Return a block that was written before, None if it was not; InputError if its file is damaged."""
@@ -93,19 +91,6 @@ class Store:
         if not np.array_equal(block.patients.ids, ids):
             raise InputError(f"{path}: the file holds other patients than its name says; remove it and run again")
         return block
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file under a temporary name and rename it; nothing is left when that fails (OSError)."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _shown(configuration: Mapping[str, Any]) -> dict[str, Any]:
