@@ -64,7 +64,7 @@ def body(results: dict[str, Any]) -> str:
     parts = [
         f"Measured on: {on['processor']}, {on['cores']} cores, {on['system']}, Python {on['python']}; "
         f"measured peak {on['peak_gflops_per_core']:.1f} GFLOP/s of multiply-adds per core. "
-        "Patients per second of CPU time, one core."
+        "Patients per second are per second of CPU time of one core."
     ]
     for what, title in (("peers", "Courses"), ("gradients", "Gradients by 8 parameters")):
         for problem in dict.fromkeys(row["problem"] for row in results[what]):

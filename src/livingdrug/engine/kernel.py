@@ -96,6 +96,7 @@ class Kernel:
         self.vec = {name: f.array("v", 1) for name in vectors}
         self.lane_int = {name: f.array("i", lanes) for name in ("id", "event", "output")}
         self.reached = [f.array("v", 1) for _ in request.crossings]
+        self.jump_times = [f.array("v", 1) for _ in self.layout.jumps]
         self.candidates = [f.array("v", 1) for _ in request.crossings]
         self.best = [(f.array("v", 1), f.array("v", 1)) for _ in request.extremes]
         self.x_new = f.array("v", self.n)
@@ -311,6 +312,7 @@ class Kernel:
         f.store(arrived, new_time)
         stopped = f.variable("i", 0)
         self.cut_at_thresholds(ok, new_time)
+        self.cut_at_jumps(ok, new_time)
         self.watch_crossings(ok, new_time, stopped)
         self.watch_extremes(ok, new_time)
         arrived = f.load(new_time, 0, "v")
@@ -343,9 +345,7 @@ class Kernel:
         """Where the step must end at the latest: the stop, or an output time of a patient whose cells are being counted."""
         f, due, halt = self.f, self.get("due"), self.stop
         for jump in self.layout.jumps:
-            mode = f.load(self.slots, jump.mode, "v")
-            counting = (mode > 0.5) & (mode < 1.5)
-            halt = f.select(counting & (due > self.t) & (due < halt), due, halt)
+            halt = f.select(self.is_counting(jump) & (due > self.t) & (due < halt), due, halt)
         return halt
 
     def as_small(self, value: Value) -> str:
@@ -437,6 +437,30 @@ class Kernel:
                     zero, one, lambda u, i=jump.state, level=jump.below: self.step.dense(u, [i])[i] < level
                 )
                 self.cut(below, share, new_time)
+
+    def cut_at_jumps(self, ok: Value, new_time: Value) -> None:
+        """End the step at the next birth or death of a process whose events are drawn one by one."""
+        f = self.f
+        for jump, cell in zip(self.layout.jumps, self.jump_times, strict=True):
+            f.store(f.constant("v", math.inf), cell)
+            if jump.kendall:
+                continue
+            level = f.load(self.slots, jump.deaths, "v")
+            due = ok & self.is_counting(jump) & (self.step.new[jump.lean] >= level)
+            with f.when(f.any_bits(due).differs(0)):
+                zero, one = f.constant("v", 0.0), f.constant("v", 1.0)
+                share = self.bisect(
+                    zero, one, lambda u, i=jump.lean, level=level: self.step.dense(u, [i])[i] >= level
+                )
+                at = f.fma(share, self.h, self.t)
+                due = due & (at <= f.load(new_time, 0, "v"))
+                f.store(f.select(due, at, f.load(cell, 0, "v")), cell)
+                self.cut(due, share, new_time)
+
+    def is_counting(self, jump: JumpPlan) -> Value:
+        """Lanes in which the state is counted cell by cell and not extinct."""
+        mode = self.f.load(self.slots, jump.mode, "v")
+        return (mode > 0.5) & (mode < 1.5)
 
     def watch_crossings(self, ok: Value, new_time: Value, stopped: Variable) -> None:
         """Note the first time at which each watched output reaches its level; end the solve there if asked."""
@@ -535,8 +559,7 @@ class Kernel:
             with f.when(rest > 0.0):
                 rounded.set(f.select(self.draw(patient, number) < rest, whole + 1.0, whole))
             f.store(rounded.get(), self.slots, place)
-            for integral in (jump.lean, jump.deaths):
-                f.store(f.constant("d", 0.0), self.slots, self.slot_place(integral, lane))
+            self.begin_drawing(lane, patient, number, jump)
             self.note_count(lane, patient, number, jump, rounded.get(), f.load(self.vec["t"], lane))
         with f.when(~counted):
             f.store(f.constant("d", 0.0), self.slots, mode_place)
@@ -577,15 +600,50 @@ class Kernel:
         f = self.f
         for number, jump in enumerate(self.layout.jumps):
             mode = f.load(self.slots, jump.mode, "v")
-            counted = ok & (mode > 0.5) & (mode < 1.5)
-            with f.each_bit(f.any_bits(counted)) as lane:
-                self.draw_cells(lane, number, jump)
+            counted = ok & self.is_counting(jump)
+            if jump.kendall:
+                with f.each_bit(f.any_bits(counted)) as lane:
+                    self.draw_cells(lane, number, jump)
+            else:
+                self.draw_events(counted & (f.load(self.jump_times[number], 0, "v") <= self.get("t")), number, jump)
             cells = f.load(self.slots, jump.state, "v")
             entering = ok & (mode < 0.5) & (cells < jump.below) & self.unfed(jump)
             leaving = counted & (cells >= jump.above)
             with f.each_bit(f.any_bits(entering | leaving)) as lane:
                 self.settle(lane, f.load(self.lane_int["id"], lane, "i"), number, jump)
                 f.store(self.arg["first_step"], self.vec["h"], lane)
+
+    def begin_drawing(self, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
+        """Set the two integrals to their start: zero, or zero and the level at which the next event falls due."""
+        f = self.f
+        f.store(f.constant("d", 0.0), self.slots, self.slot_place(jump.lean, lane))
+        level = f.constant("d", 0.0)
+        if not jump.kendall:
+            level = -f.call("log.d", "d", self.draw(patient, number))
+        f.store(level, self.slots, self.slot_place(jump.deaths, lane))
+
+    def draw_events(self, due: Value, number: int, jump: JumpPlan) -> None:
+        """One birth or one death in each lane whose integral of events has reached its level.
+
+        Exact for any rates: the integral of the rate of all events up to the next event is exponential with mean 1.
+        """
+        f, system = self.f, self.system
+        with f.when(f.any_bits(due).differs(0)):
+            states = [f.load(self.slots, i, "v") for i in range(self.n)]
+            birth, death = system.jump_rates[number]
+            point = Formulas(f, system, self.slots, [birth, death]).at(self.get("t"), states)
+            births = point.value(birth)
+            shares = f.array("v", 1)
+            f.store(births / (births + point.value(death)), shares)
+            with f.each_bit(f.any_bits(due)) as lane:
+                patient = f.load(self.lane_int["id"], lane, "i")
+                place = self.slot_place(jump.state, lane)
+                born = self.draw(patient, number) < f.load(shares, lane)
+                change = f.select(born, f.constant("d", 1.0), f.constant("d", -1.0))
+                cells = f.load(self.slots, place) + change
+                f.store(cells, self.slots, place)
+                self.begin_drawing(lane, patient, number, jump)
+                self.note_count(lane, patient, number, jump, cells, f.load(self.vec["t"], lane))
 
     def draw_cells(self, lane: Value, number: int, jump: JumpPlan) -> None:
         """New number of cells of one lane; if none is left, when the last one went."""

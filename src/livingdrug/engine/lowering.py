@@ -55,6 +55,7 @@ class JumpPlan:
     rate: int  # slot of its infusion, -1 where it has none
     below: float
     above: float
+    kendall: bool  # whether Kendall's solution holds; else events are drawn one by one
 
 
 @dataclass
@@ -129,6 +130,7 @@ class System:
     outputs: list[int]
     crossings: list[int]  # reached when the value is >= 0
     extremes: list[tuple[int, int]]  # value (to be maximised) and its slope in time
+    jump_rates: list[tuple[int, int]] = field(default_factory=list)  # births and deaths per day
     pivots: list[int] = field(default_factory=list)
     pattern: list[tuple[int, int]] = field(default_factory=list)  # of the factorised matrix
 
@@ -152,6 +154,7 @@ class _Lowering:
         self.flag_times: list[int] = []
         self.flag_nodes: list[int] = []
         self.stop_slopes: list[list[int]] = []
+        self.jump_rates: list[tuple[int, int]] = []
         g = self.graph
         self.time = g.named("time")
         self.state_nodes = [g.named(f"state {s}") for s in model.states]
@@ -209,6 +212,7 @@ class _Lowering:
             outputs=outputs,
             crossings=crossings,
             extremes=extremes,
+            jump_rates=self.jump_rates,
         )
         self.prepare(system)
         system.pivots, system.pattern = elimination(n, set(system.slopes))
@@ -291,45 +295,47 @@ class _Lowering:
                 rates[i] = self.graph.add(rates[i], node)
 
     def jump_processes(self, rates: list[int], nodes: list[int], floors: list[float], initial: list[int]) -> list[Any]:
-        """Freeze a state in jump mode and add the two integrals of Kendall's solution."""
+        """Freeze a state in jump mode and add the two numbers that its draws need.
+
+        Rates proportional to the state, which nothing else depends on: the two integrals of Kendall's solution. Else: the
+        integral of all events to come ("lean" of it) and the level at which the next one falls due.
+        """
         g, plans = self.graph, []
         names = list(self.model.states)
+        slopes = g.derivatives(rates, self.state_nodes)
         for jump in self.jumps:
-            i = names.index(jump.state.name)
+            name = jump.state.name
+            i = names.index(name)
             cells = self.names[jump.state]
-            birth, death = (self.per_cell(self.read(e), cells, jump.state.name) for e in (jump.birth, jump.death))
-            mode = g.named(f"mode {jump.state.name}")
+            birth, death = self.read(jump.birth), self.read(jump.death)
+            per_cell = [g.derivatives([rate], [cells])[0].get(0, g.zero) for rate in (birth, death)]
+            alone = all(j == i or i not in row for j, row in enumerate(slopes))
+            kendall = alone and cells not in g.symbols(per_cell)
+            mode = g.named(f"mode {name}")
             self.modes.append(mode)
             jumping = g.make("lt", g.number(0.5), mode)
             counting = g.make("and", jumping, g.make("lt", mode, g.number(1.5)))
             rates[i] = g.where(jumping, g.zero, rates[i])
-            lean = g.named(f"state lean of {jump.state.name}")
-            rates.append(g.where(counting, g.sub(death, birth), g.zero))
-            rates.append(g.where(counting, g.mul(death, g.make("exp", lean)), g.zero))
-            plans.append((jump, i, len(nodes)))
-            nodes += [lean, g.named(f"state deaths of {jump.state.name}")]
-            self.layout.states += [f"lean of {jump.state.name}", f"deaths of {jump.state.name}"]
+            lean = g.named(f"state lean of {name}")
+            if kendall:
+                rates.append(g.where(counting, g.sub(per_cell[1], per_cell[0]), g.zero))
+                rates.append(g.where(counting, g.mul(per_cell[1], g.make("exp", lean)), g.zero))
+            else:
+                rates += [g.where(counting, g.add(birth, death), g.zero), g.zero]
+            plans.append((jump, i, len(nodes), kendall))
+            self.jump_rates.append((birth, death))
+            nodes += [lean, g.named(f"state deaths of {name}")]
+            self.layout.states += [f"lean of {name}", f"deaths of {name}"]
             floors += [1.0, 1.0]
             initial += [g.zero, g.zero]
         return plans
 
-    def per_cell(self, rate: int, cells: int, name: str) -> int:
-        """The rate divided by the number of cells, which must not depend on that number any more."""
-        g = self.graph
-        slope = g.derivatives([rate], [cells])[0].get(0, g.zero)
-        if cells in g.symbols([slope]):
-            raise DeclarationError(
-                f"{self.model.name}: the birth and death rates of {name} must be proportional to {name}; "
-                "processes with other rates are not supported yet"
-            )
-        return slope
-
     def placed(self, plan: Any, layout: Layout) -> JumpPlan:
-        jump, state, lean = plan
+        jump, state, lean, kendall = plan
         mode = layout.first_mode + self.jumps.index(jump)
         name = jump.state.name
         rate = layout.first_rate + layout.rates.index(name) if name in layout.rates else -1
-        return JumpPlan(name, state, lean, lean + 1, mode, rate, float(jump.below), float(jump.above))
+        return JumpPlan(name, state, lean, lean + 1, mode, rate, float(jump.below), float(jump.above), kendall)
 
     def stops(self, rates: list[int]) -> list[tuple[int, Any, int, int]]:
         """(time, target slot, action, value) of the model's own events and flags; values are nodes."""
@@ -452,7 +458,7 @@ class _Lowering:
         """Give a slot of its own to every largest part that depends on parameters alone."""
         g = self.graph
         roots = [*system.rates, *system.slopes.values(), *system.rates_by_time, *system.outputs, *system.crossings]
-        roots += [n for pair in system.extremes for n in pair]
+        roots += [n for pair in [*system.extremes, *system.jump_rates] for n in pair]
         kept = set(self.parameter_nodes) | set(system.slots[self.layout.first_level : self.layout.first_rate])
         constant: dict[int, bool] = {}
         wanted: dict[int, None] = {}

@@ -40,8 +40,8 @@ class CollectionPlan(Declared):
         value=5.0,
         unit="L",
         source="cytotherapy2023collection",
-        mark="read",
-        note="upper end of the mean in adults (below 5 L)",
+        mark="assumed",
+        note="upper end: the mean in adults is below 5 L",
     )
     least_t_cells: Annotated[StatedValue, within("cell")] = Fixed(
         value=0.0, unit="cell", note="no collection is refused for its size"

@@ -32,8 +32,8 @@ class EngineeringPlan(Declared):
         value=0.55,
         unit="fraction",
         source="prodigy2018",
-        mark="read",
-        note="recovery of CD4/CD8 selection (55 +- 6 %), taken for the whole preparation",
+        mark="assumed",
+        note="read for CD4/CD8 selection (55 +- 6 %), taken for the whole preparation",
     )
     copies_per_cell: Annotated[StatedValue, within("copy/cell")] = LogNormal(
         median=1.0,

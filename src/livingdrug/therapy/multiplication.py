@@ -41,8 +41,8 @@ class MultiplicationPlan(Declared):
         value=1.5,
         unit="day",
         source="panch2019",
-        mark="read",
-        note="growth restarts 24 to 48 hours after activation",
+        mark="computed",
+        note="middle: growth restarts 24 to 48 hours after activation",
     )
     duration: Annotated[StatedValue, within("day", above=True)] = Fixed(value=8.0, unit="day", note="days in culture")
     seeding_limit: Annotated[StatedValue, within("cell", above=True)] = Fixed(
