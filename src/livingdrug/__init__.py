@@ -12,30 +12,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from livingdrug.engine.schedule import Doses
+    from livingdrug.engine.schedule import Change, Dose
+    from livingdrug.engine.solution import Solution
     from livingdrug.engine.solve import Crossing, Extreme, solve
-    from livingdrug.errors import (
-        DeclarationError,
-        FitError,
-        InputError,
-        LivingDrugError,
-        MissingExtra,
-        SolveError,
-    )
+    from livingdrug.errors import DeclarationError, FitError, InputError, LivingDrugError, MissingExtra, SolveError
     from livingdrug.library import load_model, model_names
-    from livingdrug.model import Model
+    from livingdrug.model.declaration import Model
+    from livingdrug.model.expressions import absolute, exp, log, maximum, minimum, sqrt, time, where
+    from livingdrug.model.symbols import (
+        birth_death,
+        bolus,
+        ddt,
+        infusion,
+        logitnormal,
+        lognormal,
+        normal,
+        output,
+        parameter,
+        reset,
+        state,
+    )
     from livingdrug.patients import Patients
     from livingdrug.reports import Report, report
     from livingdrug.sources import Source, cite
     from livingdrug.therapy import Journey
-    from livingdrug.trials import Outcome, Trial
+    from livingdrug.trials import Outcome, Trial, trial_names
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Change",
     "Crossing",
     "DeclarationError",
-    "Doses",
+    "Dose",
     "Extreme",
     "FitError",
     "InputError",
@@ -46,38 +55,81 @@ __all__ = [
     "Outcome",
     "Patients",
     "Report",
+    "Solution",
     "SolveError",
     "Source",
     "Trial",
+    "absolute",
+    "birth_death",
+    "bolus",
     "cite",
+    "ddt",
+    "exp",
+    "infusion",
     "load_model",
+    "log",
+    "logitnormal",
+    "lognormal",
+    "maximum",
+    "minimum",
     "model_names",
+    "normal",
+    "output",
+    "parameter",
     "report",
+    "reset",
     "solve",
+    "sqrt",
+    "state",
+    "time",
+    "trial_names",
+    "where",
 ]
 
 _HOMES = {
+    "Change": "engine.schedule",
     "Crossing": "engine.solve",
     "DeclarationError": "errors",
-    "Doses": "engine.schedule",
+    "Dose": "engine.schedule",
     "Extreme": "engine.solve",
     "FitError": "errors",
     "InputError": "errors",
     "Journey": "therapy",
     "LivingDrugError": "errors",
     "MissingExtra": "errors",
-    "Model": "model",
+    "Model": "model.declaration",
     "Outcome": "trials",
     "Patients": "patients",
     "Report": "reports",
+    "Solution": "engine.solution",
     "SolveError": "errors",
     "Source": "sources",
     "Trial": "trials",
+    "absolute": "model.expressions",
+    "birth_death": "model.symbols",
+    "bolus": "model.symbols",
     "cite": "sources",
+    "ddt": "model.symbols",
+    "exp": "model.expressions",
+    "infusion": "model.symbols",
     "load_model": "library",
+    "log": "model.expressions",
+    "logitnormal": "model.symbols",
+    "lognormal": "model.symbols",
+    "maximum": "model.expressions",
+    "minimum": "model.expressions",
     "model_names": "library",
+    "normal": "model.symbols",
+    "output": "model.symbols",
+    "parameter": "model.symbols",
     "report": "reports",
+    "reset": "model.symbols",
     "solve": "engine.solve",
+    "sqrt": "model.expressions",
+    "state": "model.symbols",
+    "time": "model.expressions",
+    "trial_names": "trials",
+    "where": "model.expressions",
 }
 
 

@@ -25,20 +25,22 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
+        temporary = ""
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise LivingDrugError(
             f"cannot write {path}: {error.strerror or error}; choose a folder that you may write to, with free space"
         ) from error
+    finally:
+        if temporary:  # also after Ctrl-C: no draft is left behind
+            Path(temporary).unlink(missing_ok=True)
 
 
 def cache_folder(purpose: str) -> Path | None:
     """The user's private cache folder for one purpose, or None where there is no safe one.
 
-    ``$LIVINGDRUG_CACHE``, else ``$XDG_CACHE_HOME/livingdrug``, else ``~/.cache/livingdrug``; only the user may enter it,
-    since compiled code is loaded from there. A folder that others may write to is not used.
+    ``$LIVINGDRUG_CACHE``, else ``$XDG_CACHE_HOME/livingdrug``, else ``~/.cache/livingdrug``; only the user may enter
+    it, since compiled code is loaded from there. A folder that others may write to is not used.
     """
     given = os.environ.get("LIVINGDRUG_CACHE")
     base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livingdrug"

@@ -24,7 +24,7 @@ def test_public_names_are_sorted_and_exist():
     assert livingdrug.__all__ == sorted(set(livingdrug.__all__))
     assert set(livingdrug.__all__) == set(livingdrug._HOMES)
     for name in livingdrug.__all__:
-        assert getattr(livingdrug, name).__name__ == name
+        assert hasattr(livingdrug, name)
     assert set(livingdrug.__all__) <= set(dir(livingdrug))
 
 
@@ -44,15 +44,9 @@ def test_no_module_imports_the_package_root(path):
             assert "livingdrug" not in [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            assert node.module != "livingdrug", "import from the module that has the name"
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "src")))
-def test_names_to_export_are_sorted(path):
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["__all__"]:
-            names = ast.literal_eval(node.value)
-            assert names == sorted(set(names))
+            if node.module == "livingdrug":
+                rooms = [ROOT / "src" / "livingdrug" / alias.name for alias in node.names]
+                assert all(r.is_dir() or r.with_suffix(".py").exists() for r in rooms), "import from the name's module"
 
 
 def test_imports_run_downward_only():

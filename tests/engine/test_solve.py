@@ -162,8 +162,7 @@ def test_a_switch_at_a_day_that_differs_per_patient(models):
     up, down = np.minimum(TIMES, turn[:, None]), np.maximum(TIMES - turn[:, None], 0)
     assert found["x"] == pytest.approx(np.exp(0.9 * up - 0.3 * down), rel=1e-9)
     assert np.array_equal(found["slope"], np.where(TIMES < turn[:, None], 0.9, -0.3))
-    assert found.steps.max() < 100  # the switch is a stop, not a place where steps fail
-    assert found.rejected.max() <= 5
+    assert found.rejected.max() <= 2  # the switch is a stop, not a place where steps fail
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 ROWS_SHOWN = 11
+COLUMNS_SHOWN = 3
 POINTS = 400
 
 
@@ -117,14 +118,18 @@ def _show(name: str, course: pd.DataFrame, units: dict[str, str]) -> None:
     from livingdrug.cli.plot import plot
     from livingdrug.reports.numbers import number
 
-    first = next(iter(units))
+    first, *others = units
     say(f"{name}: {first} [{units[first]}]")
     for line in plot(course["day"].tolist(), course[first].tolist()):
         say(line, style="cyan")
     step = max(1, (len(course) - 1) // (ROWS_SHOWN - 1))
-    rows = [[number(value) for value in row] for row in course.iloc[::step].to_numpy().tolist()]
+    shown = [first, *others[: COLUMNS_SHOWN - 1]]
+    table = course[["day", *shown]].to_numpy()[::step].tolist()
+    rows = [[number(day), *(f"{value:.3g}" for value in values)] for day, *values in table]
     say("")
-    print_table("", ["day", *(f"{output} [{unit}]" for output, unit in units.items())], rows, range(len(units) + 1))
+    print_table("", ["day", *(f"{output} [{units[output]}]" for output in shown)], rows, range(len(shown) + 1))
+    if len(shown) < len(units):
+        say(f"\nNot shown, to be chosen with --output: {', '.join(others[COLUMNS_SHOWN - 1 :])}")
     say("\nNot for clinical use.", style="dim")
 
 

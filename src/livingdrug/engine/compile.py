@@ -1,8 +1,8 @@
 """Compile a kernel once, keep the machine code on disk, and load it in milliseconds the next time.
 
-The cache lies in ``$LIVINGDRUG_CACHE`` or the user's cache folder, readable by the user alone. A file's name is a hash of
-everything that decides its bits: the model, the request, the engine's own sources, the processor and the version of
-llvmlite; a damaged file is recompiled.
+The cache lies in ``$LIVINGDRUG_CACHE`` or the user's cache folder, readable by the user alone. A file's name is a hash
+of everything that decides its bits: the model, the request, the engine's own sources, the processor and the version
+of llvmlite; a damaged file is recompiled.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def vector_width() -> int:
     if features.get("avx2") and features.get("fma"):
         return 4
     raise SolveError(
-        f"the solver needs a processor with AVX2 and FMA (x86-64-v3, since 2013) or 64-bit Arm; this one is {platform.machine()} "
-        f"({llvm.get_host_cpu_name()}) without them"
+        "the solver needs a processor with AVX2 and FMA (x86-64-v3, since 2013) or 64-bit Arm; this one is "
+        f"{platform.machine()} ({llvm.get_host_cpu_name()}) without them"
     )
 
 

@@ -4,9 +4,8 @@ LLVM would turn a vector exponential into one library call per lane, and librari
 straight-line code of additions, multiplications and one division, so a lane gives the same bits at any vector width.
 Measured against mpmath (tests/engine/test_functions.py): exp and log below 1 ulp, power below 2.5 ulp.
 
-Coefficients: the logarithm's polynomial and its splitting of ln 2 follow the description in Tang 1990 and in the comments of
-FreeBSD's msun (e_log.c, public notice by Sun Microsystems, 1993); the power's logarithm is a double-double series of
-the inverse hyperbolic tangent.
+Coefficients: the logarithm's polynomial and its splitting of ln 2 are those of FreeBSD's msun (e_log.c, public notice
+by Sun Microsystems, 1993); the power's logarithm is a double-double series of the inverse hyperbolic tangent.
 """
 
 from __future__ import annotations
@@ -50,7 +49,9 @@ def _edge_proof(name: str, kind: str, lanes: int) -> str:
 
 
 def _quick(name: str, lanes: int) -> str:
-    f = Function(f"{name}.v", [(a, "v") for a in _ARGUMENTS[name]], lanes, returns="v", attributes="alwaysinline nounwind")
+    f = Function(
+        f"{name}.v", [(a, "v") for a in _ARGUMENTS[name]], lanes, returns="v", attributes="alwaysinline nounwind"
+    )
     (result,) = together(f, name, [[f[a]] for a in _ARGUMENTS[name]])
     f.give(result)
     return f.text().replace("define ", "define internal ")
@@ -59,8 +60,8 @@ def _quick(name: str, lanes: int) -> str:
 def together(f: Function, name: str, arguments: Sequence[list[Value]]) -> list[Value]:
     """The function at several points in step with each other, so that no point waits for another's result.
 
-    Ordinary arguments (finite, normal, result in range) take the short way; if any lane of any point is not ordinary, all are
-    computed by the function that is right everywhere. Both ways give the same bits for ordinary arguments.
+    Ordinary arguments (finite, normal, result in range) take the short way; if any lane of any point is not ordinary,
+    all are computed by the function that is right everywhere. Both ways give the same bits for ordinary arguments.
     """
     side_by_side = _Together(f)
     packs = [Pack(side_by_side, values) for values in arguments]

@@ -16,9 +16,9 @@ from livingdrug.model.expressions import OPERATIONS, Expression, Number, Symbol,
 POWER_FLOOR = 1e-6
 """Below this base the slope of ``x**p`` is evaluated as ``p * x**p / POWER_FLOOR``.
 
-For p < 1 the true slope is infinite at zero, which no implicit step survives; this one is exact above the floor, bounded
-by ``p * POWER_FLOOR**(p - 1)`` and zero at zero. It enters the Jacobian only, so it can cost steps (the error control
-sees the value, which is exact) but never accuracy."""
+For p < 1 the true slope is infinite at zero, which no implicit step survives; this one is exact above the floor,
+bounded by ``p * POWER_FLOOR**(p - 1)`` and zero at zero. It enters the Jacobian only, so it can cost steps (the error
+control sees the value, which is exact) but never accuracy."""
 
 _COMMUTATIVE = {"add", "mul", "min", "max", "and", "or"}
 
@@ -37,7 +37,9 @@ class Graph:
         self.one = self.number(1.0)
 
     # -- making nodes -----------------------------------------------------------------------------------------------
-    def _new(self, key: object, operation: str, operands: tuple[int, ...] = (), value: float = 0.0, name: str = "") -> int:
+    def _new(
+        self, key: object, operation: str, operands: tuple[int, ...] = (), value: float = 0.0, name: str = ""
+    ) -> int:
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = len(self.operation)
@@ -77,27 +79,27 @@ class Graph:
         return self.number(float(function(*values)))
 
     def add(self, a: int, b: int) -> int:
-        """a + b"""
+        """Node of a + b."""
         return self.make("add", a, b)
 
     def sub(self, a: int, b: int) -> int:
-        """a - b"""
+        """Node of a - b."""
         return self.make("sub", a, b)
 
     def mul(self, a: int, b: int) -> int:
-        """a * b"""
+        """Node of a * b."""
         return self.make("mul", a, b)
 
     def neg(self, a: int) -> int:
-        """-a"""
+        """Node of -a."""
         return self.make("neg", a)
 
     def inv(self, a: int) -> int:
-        """1 / a, shared by all that divide by a"""
+        """Node of 1 / a, shared by all that divide by a."""
         return self._new(("inv", a), "inv", (a,))
 
     def where(self, condition: int, a: int, b: int) -> int:
-        """a where the condition holds, else b"""
+        """Node of a where the condition holds, else b."""
         return a if a == b else self.make("where", condition, a, b)
 
     def _simplify_add(self, a: int, b: int) -> int | None:

@@ -1,8 +1,8 @@
 """A small writer of LLVM IR: typed values with operators, structured control flow, nothing about biology or solvers.
 
-Values are names of the IR with a kind: ``v`` vector of doubles (one lane per patient), ``m`` mask of lanes, ``d`` double,
-``i`` 64-bit integer, ``b`` bit, ``p`` pointer. No fast-math flag is ever written and multiply-add is explicit
-(:meth:`Function.fma`), so the same formula gives the same bits at any vector width.
+Values are names of the IR with a kind: ``v`` vector of doubles (one lane per patient), ``w`` vector of integers, ``m``
+mask of lanes, ``d`` double, ``i`` 64-bit integer, ``b`` bit, ``p`` pointer. No fast-math flag is ever written and
+multiply-add is explicit (:meth:`Function.fma`), so the same formula gives the same bits at any vector width.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class Function:
         self.line(f"store {self.type(value.kind)} {value.name}, ptr {address.name}{align}")
 
     def opaque(self, pointer: Value) -> Value:
-        """The same pointer, unrecognisable to the compiler: loads through it are not kept in registers that are needed elsewhere."""
+        """The same pointer, unrecognisable to the compiler, so that it does not hold what it loaded through another."""
         return self.emit("p", f'call ptr asm "", "=r,0"(ptr {pointer.name})')
 
     def array(self, kind: str, size: int) -> Value:

@@ -1,7 +1,7 @@
-"""The loop around the step: lanes, events, outputs, crossings, jumps, parking; written as LLVM IR around a model's code.
+"""The loop around the step: lanes, events, parking, failures; written as LLVM IR around a model's code.
 
 One lane is one patient with a time, step, events and outputs of its own. A lane whose patient is done takes the next
-one. Nothing passes between lanes, so a patient's bits depend on neither the neighbours, the number of lanes nor the thread.
+one. Nothing passes between lanes: a patient's bits depend on neither neighbours, number of lanes nor thread.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from livingdrug.engine import random_ir
+from livingdrug.engine import inside, jumps, random_ir
 from livingdrug.engine.functions import write_functions
-from livingdrug.engine.ir import Function, Value, Variable, declarations
-from livingdrug.engine.lowering import JumpPlan, Request, System
+from livingdrug.engine.ir import Function, Value, declarations
+from livingdrug.engine.lowering import Request, System
 from livingdrug.engine.step import Formulas, Step
 
 ARGUMENTS = (
     "next", "count", "batch", "cancel",  # sharing the patients among threads
-    "slots", "time", "step", "last_error", "event", "output", "steps", "rejected", "status", "worst",  # per patient, kept
+    "slots", "time", "step", "last_error", "event", "output", "steps", "rejected", "status", "worst",  # kept
     "end",  # where each patient stops
     "event_start", "event_time", "event_slot", "event_action", "event_value",  # schedule, one stretch per patient
     "event_slopes",  # for each event and tangent: slope of its time, slope of its value
@@ -30,9 +30,6 @@ ARGUMENTS = (
 REALS = {"tolerance", "first_step", "shortest_step", "most_steps"}
 SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, BAD_START, BAD_OUTPUT, STOPPED = range(7)
 """How a patient's solve ended; STOPPED is at a crossing, as asked."""
-INSIDE = (0.25, 0.5, 0.75)
-"""Shares of a step at which crossings and extremes are looked for besides its ends."""
-BISECTIONS = 48
 
 
 def write_kernel(system: System, request: Request, lanes: int) -> str:
@@ -44,7 +41,7 @@ def write_kernel(system: System, request: Request, lanes: int) -> str:
 
 
 class Preparation:
-    """Writes ``prepare``: initial states and the model's own event times and amounts from parameters, for many patients."""
+    """Writes ``prepare``: from parameters, the initial states and the model's own event times and amounts."""
 
     def __init__(self, system: System, lanes: int) -> None:
         self.system, self.lanes = system, lanes
@@ -130,17 +127,21 @@ class Kernel:
 
     # -- small accesses ---------------------------------------------------------------------------------------------
     def get(self, name: str) -> Value:
+        """One of the lanes' own vectors."""
         return self.f.load(self.vec[name], 0, "v")
 
     def put(self, name: str, value: Value) -> None:
+        """Set one of the lanes' own vectors."""
         self.f.store(value, self.vec[name], 0)
 
     def slot_place(self, slot: Value | int, lane: Value) -> Value:
+        """Where a lane's entry of a slot lies."""
         if isinstance(slot, int):
             return lane + slot * self.lanes
         return slot * self.lanes + lane
 
     def read_patient(self, name: str, patient: Value, kind: str = "d") -> Value:
+        """A number kept for a patient."""
         return self.f.load(self.arg[name], patient, kind)
 
     # -- one patient into or out of a lane --------------------------------------------------------------------------
@@ -250,7 +251,7 @@ class Kernel:
         f.store(k.get() - first, self.lane_int["event"], lane)
         f.store(stop.get(), self.vec["stop"], lane)
         for number, jump in enumerate(self.layout.jumps):
-            self.settle(lane, patient, number, jump)
+            jumps.settle(self, lane, patient, number, jump)
 
     def rates_now(self, target: Value) -> None:
         """Rates of the plain states of all lanes as they stand."""
@@ -261,7 +262,10 @@ class Kernel:
             f.store(point.value(rate), target, i)
 
     def shift_tangents(self, lane: Value, event: Value, is_set: Value) -> None:
-        """Carry the tangents over an event: S+ = S- + (f- - f+) dT/dq + da/dq, or da/dq - f+ dT/dq where a state is set."""
+        """Carry the tangents over an event.
+
+        S+ = S- + (f- - f+) dT/dq + da/dq; or S+ = da/dq - f+ dT/dq for a state that is set.
+        """
         f, arg, n = self.f, self.arg, self.layout.plain_states
         slot = f.load(arg["event_slot"], event, "i")
         for q in range(len(self.layout.tangents)):
@@ -294,7 +298,7 @@ class Kernel:
         f = self.f
         self.t, self.stop, self.end = self.get("t"), self.get("stop"), self.get("end")
         h = proposed = self.get("h")
-        halt = self.halt()
+        halt = jumps.halt(self)
         left = halt - self.t
         last = h >= left * 0.999
         self.h = f.select(last, left, f.select(h > left * 0.5, left * 0.5, h))
@@ -311,12 +315,12 @@ class Kernel:
         new_time = f.array("v", 1)
         f.store(arrived, new_time)
         stopped = f.variable("i", 0)
-        self.cut_at_thresholds(ok, new_time)
-        self.cut_at_jumps(ok, new_time)
-        self.watch_crossings(ok, new_time, stopped)
-        self.watch_extremes(ok, new_time)
+        jumps.cut_at_thresholds(self, ok, new_time)
+        jumps.cut_at_jumps(self, ok, new_time)
+        inside.watch_crossings(self, ok, new_time, stopped)
+        inside.watch_extremes(self, ok, new_time)
         arrived = f.load(new_time, 0, "v")
-        self.write_outputs(ok, arrived, stopped)
+        inside.write_outputs(self, ok, arrived, stopped)
         for i in range(self.n):
             old = f.load(self.slots, i, "v")
             f.store(f.select(ok, f.load(self.x_new, i, "v"), old), self.slots, i)
@@ -331,7 +335,7 @@ class Kernel:
         shortened = ok & last & (next_step < proposed)  # the stop shortened the step, not the error
         self.put("h", f.select(shortened, proposed, next_step))
         if layout.jumps:
-            self.count_cells(ok)
+            jumps.count_cells(self, ok)
         finished = f.any_bits(ok & (now >= self.stop)) | stopped.get()
         self.finish(finished, stopped.get())
         shortest = f.splat(self.arg["shortest_step"])
@@ -341,14 +345,8 @@ class Kernel:
         with f.when(failing.differs(0)):
             self.fail(failing, too_small)
 
-    def halt(self) -> Value:
-        """Where the step must end at the latest: the stop, or an output time of a patient whose cells are being counted."""
-        f, due, halt = self.f, self.get("due"), self.stop
-        for jump in self.layout.jumps:
-            halt = f.select(self.is_counting(jump) & (due > self.t) & (due < halt), due, halt)
-        return halt
-
     def as_small(self, value: Value) -> str:
+        """An integer of lane bits in the width of a mask."""
         return self.f.emit("i", f"trunc i64 {value.name} to i{self.lanes}").name
 
     def judge(self) -> tuple[Value, Value, Value]:
@@ -381,301 +379,6 @@ class Kernel:
             growth = f.select(step.singular, f.like(growth, 0.5), growth)
         return ok, growth, error
 
-    # -- looking inside the step ------------------------------------------------------------------------------------
-    def point_inside(self, share: Value, roots: list[int]) -> list[Value]:
-        """Values of formulas at a share of the step."""
-        needed = self.system.graph.symbols(roots)
-        wanted = [i for i in range(self.n) if self.system.slots[i] in needed]
-        point = Formulas(self.f, self.system, self.slots, roots).at(
-            self.f.fma(share, self.h, self.t), self.step.dense(share, wanted)
-        )
-        return [point.value(r) for r in roots]
-
-    def bisect(self, low: Value, high: Value, reached: Callable[[Value], Value]) -> Value:
-        """Smallest share of the step between low and high at which ``reached`` holds; it holds at high."""
-        f = self.f
-        a, b = f.array("v", 1), f.array("v", 1)
-        f.store(low, a)
-        f.store(high, b)
-        with f.count(0, BISECTIONS):
-            left, right = f.load(a, 0, "v"), f.load(b, 0, "v")
-            middle = (left + right) * 0.5
-            there = reached(middle)
-            f.store(f.select(there, left, middle), a)
-            f.store(f.select(there, middle, right), b)
-        return f.load(b, 0, "v")
-
-    def first_share(self, node: int, start: Value) -> tuple[Value, Value, Value]:
-        """(found, low, high): the first part of the step in which the formula becomes >= 0."""
-        f = self.f
-        found = start >= 0.0
-        low = high = f.constant("v", 0.0)
-        previous = 0.0
-        for share in (*INSIDE, 1.0):
-            there = (self.point_inside(f.constant("v", share), [node])[0] >= 0.0) & ~found
-            low = f.select(there, f.like(low, previous), low)
-            high = f.select(there, f.like(high, share), high)
-            found, previous = found | there, share
-        return found, low, high
-
-    def cut(self, where: Value, share: Value, new_time: Value) -> None:
-        """End the step of some lanes early, at a share of it."""
-        f = self.f
-        for i, value in self.step.dense(share, range(self.n)).items():
-            f.store(f.select(where, value, f.load(self.x_new, i, "v")), self.x_new, i)
-        f.store(f.select(where, f.fma(share, self.h, self.t), f.load(new_time, 0, "v")), new_time, 0)
-
-    def cut_at_thresholds(self, ok: Value, new_time: Value) -> None:
-        """End the step where a clone falls below its threshold, so that it is handed over there."""
-        f = self.f
-        for jump in self.layout.jumps:
-            smooth = (f.load(self.slots, jump.mode, "v") < 0.5) & self.unfed(jump)
-            below = ok & smooth & (f.load(self.x_new, jump.state, "v") < jump.below) & (self.step.x[jump.state] >= jump.below)
-            with f.when(f.any_bits(below).differs(0)):
-                zero, one = f.constant("v", 0.0), f.constant("v", 1.0)
-                share = self.bisect(
-                    zero, one, lambda u, i=jump.state, level=jump.below: self.step.dense(u, [i])[i] < level
-                )
-                self.cut(below, share, new_time)
-
-    def cut_at_jumps(self, ok: Value, new_time: Value) -> None:
-        """End the step at the next birth or death of a process whose events are drawn one by one."""
-        f = self.f
-        for jump, cell in zip(self.layout.jumps, self.jump_times, strict=True):
-            f.store(f.constant("v", math.inf), cell)
-            if jump.kendall:
-                continue
-            level = f.load(self.slots, jump.deaths, "v")
-            due = ok & self.is_counting(jump) & (self.step.new[jump.lean] >= level)
-            with f.when(f.any_bits(due).differs(0)):
-                zero, one = f.constant("v", 0.0), f.constant("v", 1.0)
-                share = self.bisect(
-                    zero, one, lambda u, i=jump.lean, level=level: self.step.dense(u, [i])[i] >= level
-                )
-                at = f.fma(share, self.h, self.t)
-                due = due & (at <= f.load(new_time, 0, "v"))
-                f.store(f.select(due, at, f.load(cell, 0, "v")), cell)
-                self.cut(due, share, new_time)
-
-    def is_counting(self, jump: JumpPlan) -> Value:
-        """Lanes in which the state is counted cell by cell and not extinct."""
-        mode = self.f.load(self.slots, jump.mode, "v")
-        return (mode > 0.5) & (mode < 1.5)
-
-    def watch_crossings(self, ok: Value, new_time: Value, stopped: Variable) -> None:
-        """Note the first time at which each watched output reaches its level; end the solve there if asked."""
-        f = self.f
-        for k, (_, _, ends) in enumerate(self.request.crossings):
-            node, candidate = self.system.crossings[k], self.candidates[k]
-            known = f.load(self.reached[k], 0, "v")
-            open_ = ok & known.differs(known)
-            f.store(f.constant("v", math.inf), candidate)
-            with f.when(f.any_bits(open_).differs(0)):
-                start = self.point_inside(f.constant("v", 0.0), [node])[0]
-                found, low, high = self.first_share(node, start)
-                found = found & open_
-                with f.when(f.any_bits(found).differs(0)):
-                    share = self.bisect(low, high, lambda u, node=node: self.point_inside(u, [node])[0] >= 0.0)
-                    share = f.select(start >= 0.0, f.constant("v", 0.0), share)
-                    at = f.fma(share, self.h, self.t)
-                    found = found & (at <= f.load(new_time, 0, "v"))
-                    f.store(f.select(found, at, f.load(candidate, 0, "v")), candidate)
-                    if ends:
-                        self.cut(found, share, new_time)
-                        stopped.set(stopped.get() | f.any_bits(found))
-        for cell, candidate in zip(self.reached, self.candidates, strict=True):
-            at = f.load(candidate, 0, "v")
-            f.store(f.select(at <= f.load(new_time, 0, "v"), at, f.load(cell, 0, "v")), cell)
-
-    def watch_extremes(self, ok: Value, new_time: Value) -> None:
-        """Keep the largest value so far of each watched output and its time."""
-        f = self.f
-        for k, (when, best) in enumerate(self.best):
-            node, slope = self.system.extremes[k]
-            whole = (f.load(new_time, 0, "v") - self.t) / self.h
-            shares = [f.constant("v", 0.0), *(whole * s for s in INSIDE), whole]
-            slopes = []
-            for share in shares:
-                value, rise = self.point_inside(share, [node, slope])
-                self.keep_best(ok, when, best, share, value)
-                slopes.append(rise)
-            low = high = f.constant("v", 0.0)
-            found = ok & (low > 1.0)
-            for j in range(len(shares) - 1):
-                turns = ok & (slopes[j] > 0.0) & (slopes[j + 1] <= 0.0) & ~found
-                low, high = f.select(turns, shares[j], low), f.select(turns, shares[j + 1], high)
-                found = found | turns
-            with f.when(f.any_bits(found).differs(0)):
-                share = self.bisect(low, high, lambda u, s=slope: self.point_inside(u, [s])[0] <= 0.0)
-                self.keep_best(found, when, best, share, self.point_inside(share, [node])[0])
-
-    def keep_best(self, where: Value, when: Value, best: Value, share: Value, value: Value) -> None:
-        f = self.f
-        old = f.load(best, 0, "v")
-        better = where & f.compare("ugt", "", value, old) & value.equals(value)
-        f.store(f.select(better, value, old), best, 0)
-        f.store(f.select(better, f.fma(share, self.h, self.t), f.load(when, 0, "v")), when, 0)
-
-    def write_outputs(self, ok: Value, arrived: Value, stopped: Variable) -> None:
-        """Write all outputs that are due before the end of the step (at it, only where a crossing ends the solve)."""
-        f = self.f
-        width = len(self.system.outputs)
-        stopped_mask = f.emit("m", f"bitcast i{self.lanes} {self.as_small(stopped.get())} to <{self.lanes} x i1>")
-        with f.loop() as loop:
-            due = self.get("due")
-            ready = ok & ((due < arrived) | (stopped_mask & (due <= arrived)))
-            lanes = f.any_bits(ready)
-            loop.leave_unless(lanes.differs(0))
-            share = f.select(ready, (due - self.t) / self.h, f.constant("v", 0.0))
-            for k, value in enumerate(self.point_inside(share, self.system.outputs)):
-                f.store(value, self.results, k)
-            with f.each_bit(lanes) as lane:
-                patient = f.load(self.lane_int["id"], lane, "i")
-                k = f.load(self.lane_int["output"], lane, "i")
-                row = f.at(self.arg["values"], (patient * self.arg["output_count"] + k) * width)
-                for j in range(width):
-                    f.store(f.load(self.results, self.slot_place(j, lane)), row, j)
-                f.store(k + 1, self.lane_int["output"], lane)
-                self.next_output(lane, patient)
-
-    # -- jumps ------------------------------------------------------------------------------------------------------
-    def unfed(self, jump: JumpPlan) -> Value:
-        """Lanes in which the state is not being infused; what is infused follows its equation."""
-        f = self.f
-        return f.constant("m", 1) if jump.rate < 0 else f.load(self.slots, jump.rate, "v").equals(0.0)
-
-    def settle(self, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
-        """Decide by its size whether a state follows its equation or is counted; give a counted one a whole number."""
-        f = self.f
-        mode_place, place = self.slot_place(jump.mode, lane), self.slot_place(jump.state, lane)
-        cells, mode = f.load(self.slots, place), f.load(self.slots, mode_place)
-        counted = (cells < jump.below) | ((mode > 0.5) & (cells < jump.above))
-        if jump.rate >= 0:
-            counted = counted & f.load(self.slots, self.slot_place(jump.rate, lane)).equals(0.0)
-        with f.when(counted):
-            whole = f.intrinsic("floor", cells)
-            rest = cells - whole
-            rounded = f.variable("d", whole)
-            with f.when(rest > 0.0):
-                rounded.set(f.select(self.draw(patient, number) < rest, whole + 1.0, whole))
-            f.store(rounded.get(), self.slots, place)
-            self.begin_drawing(lane, patient, number, jump)
-            self.note_count(lane, patient, number, jump, rounded.get(), f.load(self.vec["t"], lane))
-        with f.when(~counted):
-            f.store(f.constant("d", 0.0), self.slots, mode_place)
-            self.forget_extinction(patient, number)
-
-    def note_count(self, lane: Value, patient: Value, number: int, jump: JumpPlan, cells: Value, at: Value) -> None:
-        """Set the mode of a counted state, and when it died out."""
-        f = self.f
-        alive = cells > 0.5
-        f.store(f.select(alive, f.constant("d", 1.0), f.constant("d", 2.0)), self.slots, self.slot_place(jump.mode, lane))
-        with f.when(alive):
-            self.forget_extinction(patient, number)
-        with f.when(~alive):
-            self.note_extinction(patient, number, at)
-
-    def draw(self, patient: Value, number: int) -> Value:
-        """The next uniform number of this patient's own stream."""
-        f, count = self.f, len(self.layout.jumps)
-        counter = f.at(self.arg["draws"], patient * count + number, "i")
-        identity = f.load(self.arg["identity"], patient, "i")
-        k = f.load(counter, 0, "i")
-        f.store(k + 1, counter, 0)
-        purpose = f.constant("i", random_ir.PURPOSE_JUMP + number)
-        return f.call("uniform", "d", self.arg["key"], identity, purpose, k)
-
-    def note_extinction(self, patient: Value, number: int, at: Value) -> None:
-        f = self.f
-        place = f.at(self.arg["extinct_time"], patient * len(self.layout.jumps) + number)
-        old = f.load(place)
-        f.store(f.select(old.differs(old), at, old), place, 0)
-
-    def forget_extinction(self, patient: Value, number: int) -> None:
-        place = self.f.at(self.arg["extinct_time"], patient * len(self.layout.jumps) + number)
-        self.f.store(self.f.constant("d", math.nan), place, 0)
-
-    def count_cells(self, ok: Value) -> None:
-        """Draw the number of cells at the end of the step from Kendall's solution; hand over what crossed a threshold."""
-        f = self.f
-        for number, jump in enumerate(self.layout.jumps):
-            mode = f.load(self.slots, jump.mode, "v")
-            counted = ok & self.is_counting(jump)
-            if jump.kendall:
-                with f.each_bit(f.any_bits(counted)) as lane:
-                    self.draw_cells(lane, number, jump)
-            else:
-                self.draw_events(counted & (f.load(self.jump_times[number], 0, "v") <= self.get("t")), number, jump)
-            cells = f.load(self.slots, jump.state, "v")
-            entering = ok & (mode < 0.5) & (cells < jump.below) & self.unfed(jump)
-            leaving = counted & (cells >= jump.above)
-            with f.each_bit(f.any_bits(entering | leaving)) as lane:
-                self.settle(lane, f.load(self.lane_int["id"], lane, "i"), number, jump)
-                f.store(self.arg["first_step"], self.vec["h"], lane)
-
-    def begin_drawing(self, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
-        """Set the two integrals to their start: zero, or zero and the level at which the next event falls due."""
-        f = self.f
-        f.store(f.constant("d", 0.0), self.slots, self.slot_place(jump.lean, lane))
-        level = f.constant("d", 0.0)
-        if not jump.kendall:
-            level = -f.call("log.d", "d", self.draw(patient, number))
-        f.store(level, self.slots, self.slot_place(jump.deaths, lane))
-
-    def draw_events(self, due: Value, number: int, jump: JumpPlan) -> None:
-        """One birth or one death in each lane whose integral of events has reached its level.
-
-        Exact for any rates: the integral of the rate of all events up to the next event is exponential with mean 1.
-        """
-        f, system = self.f, self.system
-        with f.when(f.any_bits(due).differs(0)):
-            states = [f.load(self.slots, i, "v") for i in range(self.n)]
-            birth, death = system.jump_rates[number]
-            point = Formulas(f, system, self.slots, [birth, death]).at(self.get("t"), states)
-            births = point.value(birth)
-            shares = f.array("v", 1)
-            f.store(births / (births + point.value(death)), shares)
-            with f.each_bit(f.any_bits(due)) as lane:
-                patient = f.load(self.lane_int["id"], lane, "i")
-                place = self.slot_place(jump.state, lane)
-                born = self.draw(patient, number) < f.load(shares, lane)
-                change = f.select(born, f.constant("d", 1.0), f.constant("d", -1.0))
-                cells = f.load(self.slots, place) + change
-                f.store(cells, self.slots, place)
-                self.begin_drawing(lane, patient, number, jump)
-                self.note_count(lane, patient, number, jump, cells, f.load(self.vec["t"], lane))
-
-    def draw_cells(self, lane: Value, number: int, jump: JumpPlan) -> None:
-        """New number of cells of one lane; if none is left, when the last one went."""
-        f, count = self.f, len(self.layout.jumps)
-        patient = f.load(self.lane_int["id"], lane, "i")
-        place = self.slot_place(jump.state, lane)
-        cells = f.load(self.slots, place)
-        lean, deaths = (f.load(self.slots, self.slot_place(s, lane)) for s in (jump.lean, jump.deaths))
-        counter = f.at(self.arg["draws"], patient * count + number, "i")
-        gone_by = self.draw(patient, number)
-        share = f.call("pow.d", "d", gone_by, f.constant("d", 1.0) / cells)
-        level = share / (f.constant("d", 1.0) - share)  # the integral at which the last family dies out
-        for integral in (jump.lean, jump.deaths):
-            f.store(f.constant("d", 0.0), self.slots, self.slot_place(integral, lane))
-        dies = level < deaths
-        with f.when(dies):
-            f.store(f.constant("d", 0.0), self.slots, place)
-            target = f.splat(level)
-            zero, one = f.constant("v", 0.0), f.constant("v", 1.0)
-            inside = self.bisect(zero, one, lambda u: self.step.dense(u, [jump.deaths])[jump.deaths] >= target)
-            at = f.fma(inside, self.h, self.t)
-            when = f.emit("d", f"extractelement {f.type('v')} {at.name}, i64 {lane.name}")
-            self.note_count(lane, patient, number, jump, f.constant("d", 0.0), when)
-        with f.when(~dies):
-            identity = f.load(self.arg["identity"], patient, "i")
-            purpose = f.constant("i", random_ir.PURPOSE_JUMP + number)
-            survivors = f.call(
-                "survivors", "d", cells, lean, deaths, self.arg["key"], identity, purpose, counter
-            )
-            f.store(survivors, self.slots, place)
-
-    # -- ends -------------------------------------------------------------------------------------------------------
     def finish(self, lanes: Value, stopped: Value) -> None:
         """Lanes at a stop: apply events, or give the patient back and ask for the next."""
         f = self.f

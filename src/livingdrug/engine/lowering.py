@@ -1,4 +1,4 @@
-"""From a declared model to what a kernel computes: rates, Jacobian, elimination order, outputs, and where each number lives.
+"""From a declared model to what a kernel computes: rates, Jacobian, elimination order, outputs, and their slots.
 
 Every quantity of a patient has a *slot*: states first, then parameters, crossing levels, infusion rates, time flags and
 jump modes, then values prepared from parameters alone. Events change slots, whatever they hold; the kernel keeps the
@@ -140,7 +140,8 @@ def lower(model: type[Model], request: Request) -> System:
 
     Raises:
         InputError: if the request names an output, state or parameter that the model lacks.
-        DeclarationError: if a condition on time cannot be turned into a stop, or sensitivities of a jump model are asked for.
+        DeclarationError: if a condition on time cannot be turned into a stop, or sensitivities of a jump model are
+            asked for.
     """
     return _Lowering(model, request).result()
 
@@ -182,7 +183,7 @@ class _Lowering:
         nodes = list(self.state_nodes)
         self.modes: list[int] = []
         plans = self.jump_processes(rates, nodes, floors, initial)
-        stops = self.stops(rates)
+        stops = self.stops()
         outputs = [self.output(name) for name in self.request.outputs]
         crossings, levels = self.crossings()
         if self.request.tangents:
@@ -226,7 +227,7 @@ class _Lowering:
                 flag = self.flag(part)
                 if flag is not None:
                     self.names[part] = flag
-        return self.graph.read(expression, self.names | {s: self.time for s in _times(expression)})
+        return self.graph.read(expression, self.names | dict.fromkeys(_times(expression), self.time))
 
     def flag(self, condition: Expression) -> int | None:
         """Condition node for a comparison of time with parameters, or None if states take part."""
@@ -234,7 +235,7 @@ class _Lowering:
         if "time" not in kinds or "state" in kinds:
             return None
         g = self.graph
-        names = self.names | {s: self.time for s in _times(condition)}
+        names = self.names | dict.fromkeys(_times(condition), self.time)
         left, right = (g.read(o, names) for o in condition.operands)
         gap = g.sub(left, right)  # the condition holds where this is negative
         slope = g.derivatives([gap], [self.time])[0].get(0, g.zero)
@@ -297,8 +298,8 @@ class _Lowering:
     def jump_processes(self, rates: list[int], nodes: list[int], floors: list[float], initial: list[int]) -> list[Any]:
         """Freeze a state in jump mode and add the two numbers that its draws need.
 
-        Rates proportional to the state, which nothing else depends on: the two integrals of Kendall's solution. Else: the
-        integral of all events to come ("lean" of it) and the level at which the next one falls due.
+        Rates proportional to the state, which nothing else depends on: the two integrals of Kendall's solution. Else:
+        the integral of the rate of all events (in place of ``lean``) and the level at which the next one falls due.
         """
         g, plans = self.graph, []
         names = list(self.model.states)
@@ -337,7 +338,7 @@ class _Lowering:
         rate = layout.first_rate + layout.rates.index(name) if name in layout.rates else -1
         return JumpPlan(name, state, lean, lean + 1, mode, rate, float(jump.below), float(jump.above), kendall)
 
-    def stops(self, rates: list[int]) -> list[tuple[int, Any, int, int]]:
+    def stops(self) -> list[tuple[int, Any, int, int]]:
         """(time, target slot, action, value) of the model's own events and flags; values are nodes."""
         g, found = self.graph, []
         for event in self.model.events:
@@ -345,8 +346,8 @@ class _Lowering:
             target = self.names[event.target]
             if any(name == event.target.name for name, _ in self.request.tangents):
                 raise InputError(
-                    f"{self.model.name}: sensitivities by {event.target.name} were asked for, but the model itself sets it "
-                    "at an event; differentiate by what it is set to"
+                    f"{self.model.name}: sensitivities by {event.target.name} were asked for, but the model itself "
+                    "sets it at an event; differentiate by what it is set to"
                 )
             if event.kind == "infusion":
                 duration = self.read(event.duration)
@@ -385,16 +386,24 @@ class _Lowering:
 
     # -- derivatives by parameters ----------------------------------------------------------------------------------
     def tangents(
-        self, nodes: list[int], rates: list[int], floors: list[float], initial: list[int], outputs: list[int], stops: list[Any]
+        self,
+        nodes: list[int],
+        rates: list[int],
+        floors: list[float],
+        initial: list[int],
+        outputs: list[int],
+        stops: list[Any],
     ) -> list[int]:
-        """Add the variational equations: dS/dt = J S + df/dq for each chosen quantity q; return outputs and their slopes."""
+        """Add the variational equations dS/dt = J S + df/dq of each chosen quantity q; return outputs and slopes."""
         g, n = self.graph, len(nodes)
         directions = [self.direction(name) for name, _ in self.request.tangents]
         self.layout.tangents = [name for name, _ in self.request.tangents]
         jacobian = g.derivatives(rates, nodes)
         parameters = [d if isinstance(d, int) else g.named(f"direction {d}") for d in directions]
         g.power_floor = 1e-300  # the tangents are to be exact; the Jacobian below keeps its bounded slope
-        by_parameter = g.derivatives([*rates, *initial, *outputs, *(s[0] for s in stops), *(s[3] for s in stops)], parameters)
+        by_parameter = g.derivatives(
+            [*rates, *initial, *outputs, *(s[0] for s in stops), *(s[3] for s in stops)], parameters
+        )
         slopes_of_outputs = g.derivatives(outputs, nodes)
         g.power_floor = POWER_FLOOR
         result = list(outputs)
@@ -480,17 +489,22 @@ def _times(expression: Expression) -> list[Symbol]:
 
 def elimination(n: int, pattern: set[tuple[int, int]]) -> tuple[list[int], list[tuple[int, int]]]:
     """Order of pivots on the diagonal that makes little fill-in (Markowitz 1957), and the filled pattern."""
-    filled = pattern | {(i, i) for i in range(n)}
-    rows, pivots = set(range(n)), []
-    while rows:
-
-        def cost(k: int) -> int:
-            return (sum((i, k) in filled for i in rows) - 1) * (sum((k, j) in filled for j in rows) - 1)
-
-        pivot = min(sorted(rows), key=cost)
-        rows.remove(pivot)
+    columns: list[set[int]] = [{i} for i in range(n)]  # rows that hold an entry in column k
+    rows: list[set[int]] = [{i} for i in range(n)]  # columns that row k has an entry in
+    for i, j in pattern:
+        rows[i].add(j)
+        columns[j].add(i)
+    left, pivots, filled = set(range(n)), [], {(i, j) for i in range(n) for j in rows[i]}
+    while left:
+        pivot = min(left, key=lambda k: ((len(columns[k]) - 1) * (len(rows[k]) - 1), k))
         pivots.append(pivot)
-        above = [i for i in rows if (i, pivot) in filled]
-        right = [j for j in rows if (pivot, j) in filled]
-        filled |= {(i, j) for i in above for j in right}
+        left.remove(pivot)
+        below, right = columns[pivot] - {pivot}, rows[pivot] - {pivot}
+        for i in below:
+            rows[i] |= right
+            rows[i].discard(pivot)
+            filled |= {(i, j) for j in right}
+        for j in right:
+            columns[j] |= below
+            columns[j].discard(pivot)
     return pivots, sorted(filled)

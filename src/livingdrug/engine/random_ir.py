@@ -1,8 +1,9 @@
 """Random numbers and birth-death draws as compiled code; the same streams as :mod:`livingdrug.streams`.
 
-Sources: Philox4x32-10, Salmon et al. 2011 (key ``salmon2011``); the law of a birth-death process with rates that change in time,
-Kendall 1948 (key ``kendall1948``): with lean = integral of (death - birth) and deaths = integral of death * exp(lean), a single cell's family is extinct
-with probability deaths / (1 + deaths), else its size is geometric with ratio 1 - exp(lean) / (1 + deaths).
+Sources: Philox4x32-10, Salmon et al. 2011 (key ``salmon2011``); the law of a birth-death process with rates that change
+in time, Kendall 1948 (key ``kendall1948``): with lean = integral of (death - birth) and deaths = integral of death *
+exp(lean), a single cell's family is extinct with probability deaths / (1 + deaths), else its size is geometric with
+ratio 1 - exp(lean) / (1 + deaths).
 """
 
 from __future__ import annotations
@@ -43,8 +44,16 @@ def _uniform(lanes: int) -> str:
 
 
 def _survivors(lanes: int) -> str:
-    """survivors(cells, lean, deaths, key, patient, purpose, counter): cells left, given that not all families died out."""
-    arguments = [("cells", "d"), ("lean", "d"), ("deaths", "d"), ("key", "i"), ("patient", "i"), ("purpose", "i"), ("counter", "p")]
+    """survivors(cells, lean, deaths, key, patient, purpose, counter): cells left if not all families died out."""
+    arguments = [
+        ("cells", "d"),
+        ("lean", "d"),
+        ("deaths", "d"),
+        ("key", "i"),
+        ("patient", "i"),
+        ("purpose", "i"),
+        ("counter", "p"),
+    ]
     f = Function("survivors", arguments, lanes, returns="d", attributes="noinline nounwind")
     one = f.constant("d", 1.0)
     lost = f["deaths"] / (one + f["deaths"])

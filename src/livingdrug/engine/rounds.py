@@ -71,15 +71,15 @@ class Round:
         """Add doses or changes from now on; a patient with the time NaN gets none.
 
         Raises:
-            InputError: if an event lies before the round, or is an infusion into a state that the solve was not made for.
+            InputError: if an event lies before the round, or is an infusion into a state that had none so far.
         """
         run = self._run
         for event in events:
             infused = isinstance(event, Dose) and bool(np.any(np.asarray(event.duration) > 0))
             if infused and event.target not in run.layout.rates:
                 raise InputError(
-                    f"round on day {self.time:g}: infusion into {event.target!r}, which has none in the doses of this solve; "
-                    f"add Dose({event.target!r}, amount=0, duration=1) to doses="
+                    f"round on day {self.time:g}: infusion into {event.target!r}, which has none in the doses of this "
+                    f"solve; add Dose({event.target!r}, amount=0, duration=1) to doses="
                 )
         run.events += columns(run.model, run.layout, events, run.count, np.full(run.count, self.time))
         run.schedule = merge(run.events, run.count, len(run.layout.tangents))

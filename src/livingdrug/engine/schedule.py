@@ -133,7 +133,11 @@ def columns(
     """
     found: list[Column] = []
     for event in events:
-        found += _dose(model, layout, event, count, start) if isinstance(event, Dose) else _change(model, layout, event, count, start)
+        found += (
+            _dose(model, layout, event, count, start)
+            if isinstance(event, Dose)
+            else _change(model, layout, event, count, start)
+        )
     return found
 
 
@@ -143,7 +147,7 @@ def _times(what: str, at: ArrayLike, count: int, start: Reals) -> Reals:
     if early.any():
         row = int(np.flatnonzero(early)[0])
         raise InputError(
-            f"{what}: time {times[row]:g} day lies before the start at {start[row]:g} day for the patient in row {row}; "
+            f"{what}: time {times[row]:g} day lies before the start at {start[row]:g} day (patient in row {row}); "
             "events must not lie before the start of the solve"
         )
     return np.where(np.isnan(times), np.inf, times)
@@ -160,7 +164,10 @@ def _dose(model: type[Model], layout: Layout, dose: Dose, count: int, start: Rea
         if (values < 0).any():
             raise InputError(f"{what}: {word} must not be negative, got {values.min():g}")
     if dose.count < 1 or (dose.count > 1 and not dose.every > 0):
-        raise InputError(f"{what}: {dose.count} doses every {dose.every:g} day; repeats need a count of at least 1 and an interval above 0")
+        raise InputError(
+            f"{what}: {dose.count} doses every {dose.every:g} day; repeats need a count of at least 1 and an "
+            "interval above 0"
+        )
     amount = amount * model.states[dose.target].factor
     first = _times(what, dose.at, count, start) + lag
     state = layout.states.index(dose.target)
@@ -194,6 +201,11 @@ def _change(model: type[Model], layout: Layout, change: Change, count: int, star
     return [Column(times, slot, SET, value * factor)]
 
 
+def flat(array: NDArray[Any]) -> NDArray[Any]:
+    """The numbers of an array in one row."""
+    return np.ascontiguousarray(array).reshape(-1)
+
+
 def merge(found: Sequence[Column], count: int, tangents: int = 0) -> Schedule:
     """Sort the events of each patient by time; events at one time keep the order in which they were declared."""
     if not found:
@@ -214,4 +226,4 @@ def merge(found: Sequence[Column], count: int, tangents: int = 0) -> Schedule:
         still = np.zeros((count, 2 * tangents))
         stacked = np.stack([still if c.slopes is None else c.slopes for c in found], axis=1)
         slopes = np.take_along_axis(stacked, order[:, :, None], axis=1)
-    return Schedule(starts, *(np.ascontiguousarray(a).reshape(-1) for a in (time, slot, action, value, slopes)))
+    return Schedule(starts, *map(flat, (time, slot, action, value, slopes)))

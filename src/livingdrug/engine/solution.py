@@ -102,6 +102,7 @@ class Solution:
             raise InputError("to_xarray: patients have times of their own; use values and times directly")
         coordinates = {"patient": self.patient_ids.astype(np.int64), "time": ("time", self.times, {"unit": "day"})}
         arrays = {
-            name: (("patient", "time"), self.values[:, :, k], {"unit": self.units[k]}) for k, name in enumerate(self.outputs)
+            name: (("patient", "time"), self.values[:, :, k], {"unit": self.units[k]})
+            for k, name in enumerate(self.outputs)
         }
         return xr.Dataset(arrays, coords=coordinates)

@@ -22,7 +22,19 @@ from numpy.typing import ArrayLike, NDArray
 from livingdrug.engine.compile import Kernel, compile_kernel
 from livingdrug.engine.kernel import ARGUMENTS, BAD_OUTPUT, BAD_START, REALS, STOPPED
 from livingdrug.engine.lowering import Layout, Request
-from livingdrug.engine.schedule import AFTER_LAST, Change, Column, Dose, Schedule, check_cells, columns, counts_cells, merge, per_patient
+from livingdrug.engine.schedule import (
+    AFTER_LAST,
+    Change,
+    Column,
+    Dose,
+    Schedule,
+    check_cells,
+    columns,
+    counts_cells,
+    flat,
+    merge,
+    per_patient,
+)
 from livingdrug.engine.solution import Solution
 from livingdrug.errors import InputError, unknown_name
 
@@ -160,7 +172,9 @@ class _Cohort:
             lengths |= {len(np.atleast_1d(np.asarray(v))) for v in values if np.ndim(v) > 0}
         lengths.discard(1)
         if len(lengths) > 1:
-            raise InputError(f"{model.name}: columns of different lengths {sorted(lengths)}; give one value per patient everywhere")
+            raise InputError(
+                f"{model.name}: columns of different lengths {sorted(lengths)}; give one value per patient everywhere"
+            )
         self.count = lengths.pop() if lengths else 1
         canonical = model.canonical(parameters)
         self.parameters = np.empty((self.count, len(model.parameters)))
@@ -214,7 +228,9 @@ class Run:
             raise InputError(f"lanes: expected 2, 4, 8 or 16, got {lanes!r}")
         infused = {d.target for d in doses if isinstance(d, Dose) and np.any(np.asarray(d.duration) > 0)}
         for name in infused - set(self.model.states):
-            raise InputError(unknown_name("state", name, list(self.model.states), place=f"a dose for {self.model.name}"))
+            raise InputError(
+                unknown_name("state", name, list(self.model.states), place=f"a dose for {self.model.name}")
+            )
         self.request = Request(
             outputs=self.outputs,
             infused=tuple(sorted(infused)),
@@ -399,16 +415,14 @@ class _Part:
 def part_block(
     run: Run, part: Any, ends: Reals, cancel: NDArray[np.int64], following: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The kernel's call block; see ``ARGUMENTS``. The arrays are kept alive by ``run``, ``part`` and the block's owner."""
+    """The kernel's call block; see ``ARGUMENTS``. ``part`` keeps the arrays alive."""
     order = getattr(part, "order", np.arange(run.count))
     starts = run.schedule.start
     width = int(starts[1] - starts[0]) if run.count else 0
     schedule = run.schedule
     if len(order) != run.count and width:
-        pick = lambda a: np.ascontiguousarray(a.reshape(run.count, width)[order]).reshape(-1)  # noqa: E731
-        rows = (schedule.time, schedule.slot, schedule.action, schedule.value)
-        slopes = np.ascontiguousarray(schedule.slopes.reshape(run.count, -1)[order]).reshape(-1)
-        schedule = Schedule(starts[: len(order) + 1], *(pick(a) for a in rows), slopes)
+        rows = (schedule.time, schedule.slot, schedule.action, schedule.value, schedule.slopes)
+        schedule = Schedule(starts[: len(order) + 1], *(flat(a.reshape(run.count, -1)[order]) for a in rows))
     times = run.times if run.times.ndim == 1 or len(order) == run.count else np.ascontiguousarray(run.times[order])
     identity = np.ascontiguousarray(run.cohort.ids[order])
     fields: dict[str, Any] = {
@@ -421,7 +435,8 @@ def part_block(
         "event_slopes": schedule.slopes,
         "values": part.values, "output_times": times,
         "output_stride": 0 if times.ndim == 1 else times.shape[1], "output_count": times.shape[-1],
-        "tolerance": run.rtol, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP, "most_steps": float(MOST_STEPS),
+        "tolerance": run.rtol, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP,
+        "most_steps": float(MOST_STEPS),
         "crossing_time": part.reached, "extreme": part.best, "extinct_time": part.extinct, "draws": part.draws,
         "identity": identity, "key": run.seed,
     }  # fmt: skip

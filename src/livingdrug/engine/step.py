@@ -1,7 +1,7 @@
 """One Rodas5P step of a model, written as straight-line vector code.
 
-The order of the sums matters: for each earlier stage the coefficient stays in a register while all states are updated, so
-the processor loads one number per multiply-add instead of two.
+The order of the sums matters: for each earlier stage the coefficient stays in a register while all states are updated,
+so the processor loads one number per multiply-add instead of two.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Formulas:
 class Point:
     """Values of formulas at one time and state; parts already written are reused."""
 
-    def __init__(self, formulas: Formulas, time: Value, states: dict[int, Value] | list[Value], shared: dict[int, Value]):
+    def __init__(
+        self, formulas: Formulas, time: Value, states: dict[int, Value] | list[Value], shared: dict[int, Value]
+    ):
         self.formulas, self.f = formulas, formulas.f
         self.system = formulas.system
         self.own: dict[int, Value] = {}
@@ -162,7 +164,8 @@ class Point:
         for product, other, flip in ((right, a, operation == "sub"), (left, b, False)):
             if self._is_lone_product(product):
                 x, y = (self._known(o) for o in self.system.graph.operands[product])
-                assert x is not None and y is not None
+                assert x is not None
+                assert y is not None
                 if product == right:
                     return self.f.fma(-x if flip else x, y, other)
                 return self.f.fma(x, y, -other if operation == "sub" else other)
@@ -191,7 +194,9 @@ class Step:
         self._factorise(start, inverse_h * (1.0 / tableau.GAMMA))
         zero = system.graph.zero
         by_time = [None if node == zero else start.value(node) for node in system.rates_by_time]
-        points = [formulas.at(self.t + self.h * c, {}, times.setdefault(c, {})) for c in dict.fromkeys(tableau.TIMES) if c]
+        points = [
+            formulas.at(self.t + self.h * c, {}, times.setdefault(c, {})) for c in dict.fromkeys(tableau.TIMES) if c
+        ]
         formulas.write_together([start, *points], formulas.of_time(system.rates))
         read = system.graph.symbols(system.rates)
         needed = [i for i in range(n) if system.slots[i] in read]

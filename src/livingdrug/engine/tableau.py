@@ -1,15 +1,24 @@
 """Rodas5P: coefficients of a stiffly accurate Rosenbrock method of order 5 with 8 stages and dense output of order 4.
 
 Source: Steinebach G. Construction of Rosenbrock-Wanner method Rodas5P and numerical benchmarks within the Julia
-Differential Equations package. BIT Numer Math 2023;63:27, table 2 (source key ``steinebach2023``), in the form without matrix products: the stages K
-solve (1/(h*GAMMA) - J) K_s = f(x + sum A[s][j] K_j) + sum C[s][j] K_j / h + h*D[s] df/dt.
+Differential Equations package. BIT Numer Math 2023;63:27 (source key ``steinebach2023``), in the form without matrix
+products: the stages K solve (1/(h*GAMMA) - J) K_s = f(x + sum A[s][j] K_j) + sum C[s][j] K_j / h + h*D[s] df/dt.
 """
 
 GAMMA = 0.21193756319429014
 ORDER = 5
 STAGES = 8
 TIMES = (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0, 1.0, 1.0)
-D = (0.21193756319429014, -0.42387512638858027, -0.3384627126235924, 1.8046452872882734, 2.325825639765069, 0.0, 0.0, 0.0)
+D = (
+    0.21193756319429014,
+    -0.42387512638858027,
+    -0.3384627126235924,
+    1.8046452872882734,
+    2.325825639765069,
+    0.0,
+    0.0,
+    0.0,
+)
 A = (
     (),
     (3.0,),
@@ -26,7 +35,14 @@ C = (
     (147.12150275711716, -1.41221402718213, 71.68940251302358),
     (165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306),
     (24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471),
-    (30.91273214028599, -3.1208243349937974, 77.79954646070892, 34.28646028294783, -19.097331116725623, -28.087943162872662),
+    (
+        30.91273214028599,
+        -3.1208243349937974,
+        77.79954646070892,
+        34.28646028294783,
+        -19.097331116725623,
+        -28.087943162872662,
+    ),
     (
         37.80277123390563,
         -3.2571969029072276,

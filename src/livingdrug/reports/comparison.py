@@ -108,7 +108,8 @@ def _difference(row: dict[str, Any]) -> str:
         size = f"{points:+d} points" if points else "0 points"
     elif published > 0:
         ratio = simulated / published
-        size = f"{100 * (ratio - 1):+.0f}\u00a0%" if ratio < 3 else f"× {number(ratio, 2)}"
+        more = round(100 * (ratio - 1))
+        size = f"× {number(ratio, 2)}" if ratio >= 3 else f"{more:+d}\u00a0%" if more else "0\u00a0%"
     else:
         size = number(simulated - published)
     return size.replace("-", "−") + VERDICTS[_verdict(row)]

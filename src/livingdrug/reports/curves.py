@@ -52,9 +52,11 @@ def _content(course: pd.DataFrame, units: dict[str, str], title: str, ending: st
 
 
 def _with_units(course: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
-    """Name the columns with their units: ``time_day``, ``car_t_blood_cells_per_uL``."""
-    named = {name: f"{name}_{_as_word(unit)}" if _as_word(unit) else name for name, unit in units.items()}
-    return course.set_axis([{"day": "time_day", **named}.get(str(name), str(name)) for name in course], axis="columns")
+    """Name the columns with their units: ``time_day``, ``car_t_blood_cell_per_uL``."""
+    words = {name: _as_word(unit) for name, unit in units.items()}
+    named = {name: name if not word or name.endswith(f"_{word}s") else f"{name}_{word}" for name, word in words.items()}
+    columns = [{"day": "time_day", **named}[str(name)] for name in course]
+    return course.set_axis(columns, axis="columns")
 
 
 def _as_word(unit: str) -> str:
@@ -77,7 +79,8 @@ def _chart(course: pd.DataFrame, units: dict[str, str]) -> Any:
 def _curve(course: pd.DataFrame, name: str, unit: str) -> Any:
     import altair as alt
 
-    rows = course[["day", name]].rename(columns={name: "value"}).to_dict("records")
+    pairs = zip(course["day"].tolist(), course[name].tolist(), strict=True)
+    rows = [{"day": day, "value": value} for day, value in pairs]
     positive = [row["value"] for row in rows if row["value"] > 0]
     logarithmic = bool(positive) and max(positive) / min(positive) > SPAN_FOR_LOGARITHM
     if logarithmic:

@@ -36,9 +36,9 @@ def tumour_by_fate(outcome: Any) -> Figure | None:
         name="tumour",
         title="Tumour volume",
         caption=(
-            "The tumour shrinks in nearly every patient at first; then there are two fates. Either the last "
-            "tumour cell dies and the patient is cured: the curve leaves the figure at the bottom, where about a "
-            "single cell is left. Or some cells survive, the CAR-T cells become too few, and the tumour grows back until the "
+            "The tumour shrinks in nearly every patient at first; then there are two fates. Either the last tumour "
+            "cell dies and the patient is cured: the curve leaves the figure at the bottom, where about a single cell "
+            "is left. Or some cells survive, the CAR-T cells become too few, and the tumour grows back until the "
             "cancer counts as progressed; from then on that patient is no longer shown. Lines are medians."
         ),
         alt=_alt(groups),

@@ -66,8 +66,12 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return an interval as ``low–high``, or a dash when neither end is known.
 
     Example:
-        >>> interval(16.8, 58.8)
-        '16.8–58.8'
+        >>> interval(16.8, 58.8), interval(14.3, float("nan"))
+        ('16.8–58.8', 'from 14.3')
     """
     ends = number(low, digits), number(high, digits)
-    return MISSING if ends == (MISSING, MISSING) else f"{ends[0]}–{ends[1]}"
+    if ends == (MISSING, MISSING):
+        return MISSING
+    if MISSING in ends:
+        return f"up to {ends[1]}" if ends[0] == MISSING else f"from {ends[0]}"
+    return f"{ends[0]}–{ends[1]}"

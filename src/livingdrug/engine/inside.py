@@ -1,0 +1,145 @@
+"""What happens inside a step: crossings of levels, extremes, outputs; written on the step's dense output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from livingdrug.engine.ir import Value, Variable
+from livingdrug.engine.step import Formulas
+
+if TYPE_CHECKING:
+    from livingdrug.engine.kernel import Kernel
+
+INSIDE = (0.25, 0.5, 0.75)
+"""Shares of a step at which crossings and extremes are looked for besides its ends."""
+BISECTIONS = 48
+
+
+def point_inside(kernel: Kernel, share: Value, roots: list[int]) -> list[Value]:
+    """Values of formulas at a share of the step."""
+    needed = kernel.system.graph.symbols(roots)
+    wanted = [i for i in range(kernel.n) if kernel.system.slots[i] in needed]
+    point = Formulas(kernel.f, kernel.system, kernel.slots, roots).at(
+        kernel.f.fma(share, kernel.h, kernel.t), kernel.step.dense(share, wanted)
+    )
+    return [point.value(r) for r in roots]
+
+
+def bisect(kernel: Kernel, low: Value, high: Value, reached: Callable[[Value], Value]) -> Value:
+    """Smallest share of the step between low and high at which ``reached`` holds; it holds at high."""
+    f = kernel.f
+    a, b = f.array("v", 1), f.array("v", 1)
+    f.store(low, a)
+    f.store(high, b)
+    with f.count(0, BISECTIONS):
+        left, right = f.load(a, 0, "v"), f.load(b, 0, "v")
+        middle = (left + right) * 0.5
+        there = reached(middle)
+        f.store(f.select(there, left, middle), a)
+        f.store(f.select(there, middle, right), b)
+    return f.load(b, 0, "v")
+
+
+def first_share(kernel: Kernel, node: int, start: Value) -> tuple[Value, Value, Value]:
+    """(found, low, high): the first part of the step in which the formula becomes >= 0."""
+    f = kernel.f
+    found = start >= 0.0
+    low = high = f.constant("v", 0.0)
+    previous = 0.0
+    for share in (*INSIDE, 1.0):
+        there = (point_inside(kernel, f.constant("v", share), [node])[0] >= 0.0) & ~found
+        low = f.select(there, f.like(low, previous), low)
+        high = f.select(there, f.like(high, share), high)
+        found, previous = found | there, share
+    return found, low, high
+
+
+def cut(kernel: Kernel, where: Value, share: Value, new_time: Value) -> None:
+    """End the step of some lanes early, at a share of it."""
+    f = kernel.f
+    for i, value in kernel.step.dense(share, range(kernel.n)).items():
+        f.store(f.select(where, value, f.load(kernel.x_new, i, "v")), kernel.x_new, i)
+    f.store(f.select(where, f.fma(share, kernel.h, kernel.t), f.load(new_time, 0, "v")), new_time, 0)
+
+
+def watch_crossings(kernel: Kernel, ok: Value, new_time: Value, stopped: Variable) -> None:
+    """Note the first time at which each watched output reaches its level; end the solve there if asked."""
+    f = kernel.f
+    for k, (_, _, ends) in enumerate(kernel.request.crossings):
+        node, candidate = kernel.system.crossings[k], kernel.candidates[k]
+        known = f.load(kernel.reached[k], 0, "v")
+        open_ = ok & known.differs(known)
+        f.store(f.constant("v", math.inf), candidate)
+        with f.when(f.any_bits(open_).differs(0)):
+            start = point_inside(kernel, f.constant("v", 0.0), [node])[0]
+            found, low, high = first_share(kernel, node, start)
+            found = found & open_
+            with f.when(f.any_bits(found).differs(0)):
+                share = bisect(kernel, low, high, lambda u, node=node: point_inside(kernel, u, [node])[0] >= 0.0)
+                share = f.select(start >= 0.0, f.constant("v", 0.0), share)
+                at = f.fma(share, kernel.h, kernel.t)
+                found = found & (at <= f.load(new_time, 0, "v"))
+                f.store(f.select(found, at, f.load(candidate, 0, "v")), candidate)
+                if ends:
+                    cut(kernel, found, share, new_time)
+                    stopped.set(stopped.get() | f.any_bits(found))
+    for cell, candidate in zip(kernel.reached, kernel.candidates, strict=True):
+        at = f.load(candidate, 0, "v")
+        f.store(f.select(at <= f.load(new_time, 0, "v"), at, f.load(cell, 0, "v")), cell)
+
+
+def watch_extremes(kernel: Kernel, ok: Value, new_time: Value) -> None:
+    """Keep the largest value so far of each watched output and its time."""
+    f = kernel.f
+    for k, (when, best) in enumerate(kernel.best):
+        node, slope = kernel.system.extremes[k]
+        whole = (f.load(new_time, 0, "v") - kernel.t) / kernel.h
+        shares = [f.constant("v", 0.0), *(whole * s for s in INSIDE), whole]
+        slopes = []
+        for share in shares:
+            value, rise = point_inside(kernel, share, [node, slope])
+            keep_best(kernel, ok, when, best, share, value)
+            slopes.append(rise)
+        low = high = f.constant("v", 0.0)
+        found = ok & (low > 1.0)
+        for j in range(len(shares) - 1):
+            turns = ok & (slopes[j] > 0.0) & (slopes[j + 1] <= 0.0) & ~found
+            low, high = f.select(turns, shares[j], low), f.select(turns, shares[j + 1], high)
+            found = found | turns
+        with f.when(f.any_bits(found).differs(0)):
+            share = bisect(kernel, low, high, lambda u, s=slope: point_inside(kernel, u, [s])[0] <= 0.0)
+            keep_best(kernel, found, when, best, share, point_inside(kernel, share, [node])[0])
+
+
+def keep_best(kernel: Kernel, where: Value, when: Value, best: Value, share: Value, value: Value) -> None:
+    """Take over the value where it is larger than the best so far."""
+    f = kernel.f
+    old = f.load(best, 0, "v")
+    better = where & f.compare("ugt", "", value, old) & value.equals(value)
+    f.store(f.select(better, value, old), best, 0)
+    f.store(f.select(better, f.fma(share, kernel.h, kernel.t), f.load(when, 0, "v")), when, 0)
+
+
+def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) -> None:
+    """Write all outputs that are due before the end of the step (at it, only where a crossing ends the solve)."""
+    f = kernel.f
+    width = len(kernel.system.outputs)
+    stopped_mask = f.emit("m", f"bitcast i{kernel.lanes} {kernel.as_small(stopped.get())} to <{kernel.lanes} x i1>")
+    with f.loop() as loop:
+        due = kernel.get("due")
+        ready = ok & ((due < arrived) | (stopped_mask & (due <= arrived)))
+        lanes = f.any_bits(ready)
+        loop.leave_unless(lanes.differs(0))
+        share = f.select(ready, (due - kernel.t) / kernel.h, f.constant("v", 0.0))
+        for k, value in enumerate(point_inside(kernel, share, kernel.system.outputs)):
+            f.store(value, kernel.results, k)
+        with f.each_bit(lanes) as lane:
+            patient = f.load(kernel.lane_int["id"], lane, "i")
+            k = f.load(kernel.lane_int["output"], lane, "i")
+            row = f.at(kernel.arg["values"], (patient * kernel.arg["output_count"] + k) * width)
+            for j in range(width):
+                f.store(f.load(kernel.results, kernel.slot_place(j, lane)), row, j)
+            f.store(k + 1, kernel.lane_int["output"], lane)
+            kernel.next_output(lane, patient)
