@@ -1,6 +1,7 @@
 """Write docs/models/<name>.md for every published model from its declaration; the pages are never written by hand.
 
-Run ``python scripts/model_pages.py`` to write them and ``python scripts/model_pages.py --check`` to see whether they are current.
+Run ``python scripts/model_pages.py`` to write them and ``python scripts/model_pages.py --check`` to see whether they
+are current.
 """
 
 from __future__ import annotations
@@ -28,11 +29,19 @@ def pages() -> dict[str, str]:
 def index(models: list[type[Model]]) -> str:
     """Return the page that lists the models."""
     rows = [
-        (f"[{m.name}]({m.name}.md)", m.summary(), str(len(m.states)), str(len(m.parameters)), str(len(m.parameter_sets)))
+        (
+            f"[{m.name}]({m.name}.md)",
+            m.summary(),
+            str(len(m.states)),
+            str(len(m.parameters)),
+            str(len(m.parameter_sets)),
+        )
         for m in models
     ]
     head = ("model", "what it describes", "states", "parameters", "parameter sets")
-    return "\n".join(["# Models", "", "Generated from the declarations. Not for clinical use.", "", *table(head, rows), ""])
+    return "\n".join(
+        ["# Models", "", "Generated from the declarations. Not for clinical use.", "", *table(head, rows), ""]
+    )
 
 
 def page(model: type[Model]) -> str:
@@ -41,7 +50,12 @@ def page(model: type[Model]) -> str:
     parts += ["*Generated from the declaration. Not for clinical use.*", "", "## Equations", ""]
     parts += ["```math", model.to_latex().replace("align*", "aligned"), "```", ""]
     parts += ["## States", "", *table(("state", "letter", "unit", "starts at", "meaning"), state_rows(model)), ""]
-    parts += ["## Parameters", "", *table(("parameter", "letter", "value", "unit", "meaning", "source"), parameter_rows(model)), ""]
+    parts += [
+        "## Parameters",
+        "",
+        *table(("parameter", "letter", "value", "unit", "meaning", "source"), parameter_rows(model)),
+        "",
+    ]
     parts += ["## Outputs", "", *table(("output", "unit", "meaning", "formula"), output_rows(model)), ""]
     if model.jumps:
         parts += ["## Jumps", "", *jump_lines(model), ""]
@@ -63,7 +77,9 @@ def state_rows(model: type[Model]) -> list[tuple[str, ...]]:
     """Return one row per state."""
     rows = []
     for s in model.states.values():
-        initial = number_text(s.initial.value / s.factor) if isinstance(s.initial, Number) else f"`{formula_text(s.initial)}`"
+        initial = (
+            number_text(s.initial.value / s.factor) if isinstance(s.initial, Number) else f"`{formula_text(s.initial)}`"
+        )
         rows.append((f"`{s.name}`", letter(s.symbol), s.unit, initial, s.meaning))
     return rows
 
@@ -89,7 +105,8 @@ def jump_lines(model: type[Model]) -> list[str]:
     """Return one line per state that may die out."""
     names: dict[Expression, str] = {formula: name for name, formula in model.definitions.items()}
     return [
-        f"`{j.state.name}` is counted one by one below {number_text(j.below / j.state.factor)} {j.state.unit} (and until "
+        f"`{j.state.name}` is counted one by one below {number_text(j.below / j.state.factor)} {j.state.unit} (and "
+        "until "
         f"above {number_text(j.above / j.state.factor)}): births `{formula_text(j.birth, names)}`, deaths "
         f"`{formula_text(j.death, names)}` per day."
         for j in model.jumps
@@ -103,7 +120,8 @@ def set_lines(model: type[Model]) -> list[str]:
         return [f"{len(sets)} sets: {', '.join(f'`{name}`' for name in sets)}."]
     names = [n for n in model.parameters if any(n in values for values in sets.values())]
     rows = [
-        (f"`{n}`", model.parameters[n].unit, *(number_text(v[n]) if n in v else "" for v in sets.values())) for n in names
+        (f"`{n}`", model.parameters[n].unit, *(number_text(v[n]) if n in v else "" for v in sets.values()))
+        for n in names
     ]
     return table(("parameter", "unit", *sets), rows)
 
@@ -115,14 +133,19 @@ def letter(symbol: str | None) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with ``--check`` say which are not current."""
-    stale = [n for n, text in pages().items() if not (PAGES / n).is_file() or (PAGES / n).read_text(encoding="utf-8") != text]
+    stale = [
+        n for n, text in pages().items() if not (PAGES / n).is_file() or (PAGES / n).read_text(encoding="utf-8") != text
+    ]
     if "--check" in arguments:
         print("\n".join(f"docs/models/{name} is not current; run python scripts/model_pages.py" for name in stale))
         return 1 if stale else 0
     PAGES.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (PAGES / name).write_text(text, encoding="utf-8")
-    print(f"wrote {len(stale)} changed pages in {PAGES.relative_to(Path.cwd()) if PAGES.is_relative_to(Path.cwd()) else PAGES}")
+    print(
+        f"wrote {len(stale)} changed pages in "
+        f"{PAGES.relative_to(Path.cwd()) if PAGES.is_relative_to(Path.cwd()) else PAGES}"
+    )
     return 0
 
 

@@ -167,7 +167,7 @@ def test_the_error_on_prothero_and_robinson_falls_with_the_stiffness(stiff):
     assert errors[0] < 1e-4 / stiff
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6])
 @pytest.mark.parametrize("model", [Driven, Followed])
 def test_dense_output_has_order_4(model, share):
     """A formula of order 4 errs by h^5 inside one step that starts on the exact solution; start and step are varied."""
@@ -200,5 +200,6 @@ def test_dense_output_meets_the_ends_of_the_step(model):
 def test_a_wrong_start_of_a_stiff_part_is_forgotten():
     """The method is L-stable: with time constants far below the step the fast part is on its curve after a few steps."""
     run = fixed_steps(Followed)
-    found = run({"small": 1e-12}, 0.0, 0.05, 20, wrong=[0.0, 1.0])[0]
-    assert found == pytest.approx(Followed.exact(1.0), rel=1e-4)
+    slow, fast = run({"small": 1e-12}, 0.0, 0.05, 20, wrong=[0.0, 1.0])[0]
+    assert fast == pytest.approx(slow**2, rel=1e-9)
+    assert slow == pytest.approx(Followed.exact(1.0)[0], rel=1e-3)

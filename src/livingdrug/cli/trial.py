@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,7 +83,7 @@ def cohort(patients: str, baseline_volumes: Path | None) -> tuple[int, Path | No
         >>> cohort("500", None)
         (500, None)
     """
-    if patients.lstrip("+-").replace("_", "").isdigit():
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", patients):
         return int(patients), baseline_volumes
     if Path(patients).suffix or Path(patients).exists():
         if baseline_volumes is not None:

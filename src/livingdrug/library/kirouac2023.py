@@ -1,6 +1,5 @@
 """Kirouac et al. 2023: antigen switches CAR T cells between memory, expansion and exhaustion (CLL)."""
 
-# ruff: noqa: RUF012  the class body is a declaration; nothing in it changes after it was read
 from __future__ import annotations
 
 import json

@@ -1,6 +1,5 @@
 """Stein et al. 2019: expansion, contraction and persistence of tisagenlecleucel in blood."""
 
-# ruff: noqa: RUF012  the class body is a declaration; nothing in it changes after it was read
 from __future__ import annotations
 
 from typing import Any

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["describe", "formula_text", "number_text", "to_latex"]
 
 _INFIX = {"add": (" + ", 4), "sub": (" - ", 4), "mul": ("*", 5), "div": ("/", 5), "pow": ("**", 7)}
-_INFIX |= {"lt": (" < ", 3), "le": (" <= ", 3), "and": (" & ", 2), "or": (" | ", 1)}
+_INFIX |= {"lt": (" < ", 1), "le": (" <= ", 1), "and": (" & ", 3), "or": (" | ", 2)}  # as Python binds them
 _CALLS = {"min": "minimum", "max": "maximum"}
 _LONGEST = 2000
 _GREEK = frozenset(

@@ -46,11 +46,11 @@ def flow(outcome: Any) -> Flow:
         after = passed[place + 1] if place + 1 < len(passed) else (name, number, "")
         share = f"{_share(number, first)} of enrolled" if place else ""
         steps.append(Step(name, count(number), share, _losses(number - after[1], after[2])))
-    found = tuple(
-        Step(name, count(number), f"{_share(number, last)} of {passed[-1][0]}: {ENDS[name]}")
+    found = [
+        Step(name, count(number), f"{_share(number, last)} of {passed[-1][0]}", note=ENDS[name])
         for name, number, _ in ends
-    )
-    return Flow(tuple(steps), found)
+    ]
+    return Flow(tuple(steps), tuple(found))
 
 
 def _share(part: int, whole: int) -> str:
