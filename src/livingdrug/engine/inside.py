@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from livingdrug.engine.ir import Value, Variable
-from livingdrug.engine.step import Formulas
+from livingdrug.engine.step import Formulas, Point
 
 if TYPE_CHECKING:
     from livingdrug.engine.kernel import Kernel
@@ -17,13 +17,18 @@ INSIDE = (0.25, 0.5, 0.75)
 BISECTIONS = 48
 
 
+def at_share(kernel: Kernel, share: Value, roots: list[int]) -> Point:
+    """The point at a share of the step, with the states that the formulas need."""
+    system = kernel.system
+    needed = system.graph.symbols(roots)
+    wanted = [i for i in range(kernel.n) if system.slots[i] in needed]
+    formulas = Formulas(kernel.f, system, kernel.slots, roots)
+    return formulas.at(kernel.f.fma(share, kernel.h, kernel.t), kernel.step.dense(share, wanted))
+
+
 def point_inside(kernel: Kernel, share: Value, roots: list[int]) -> list[Value]:
     """Values of formulas at a share of the step."""
-    needed = kernel.system.graph.symbols(roots)
-    wanted = [i for i in range(kernel.n) if kernel.system.slots[i] in needed]
-    point = Formulas(kernel.f, kernel.system, kernel.slots, roots).at(
-        kernel.f.fma(share, kernel.h, kernel.t), kernel.step.dense(share, wanted)
-    )
+    point = at_share(kernel, share, roots)
     return [point.value(r) for r in roots]
 
 
@@ -125,7 +130,8 @@ def keep_best(kernel: Kernel, where: Value, when: Value, best: Value, share: Val
 def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) -> None:
     """Write all outputs that are due before the end of the step (at it, only where a crossing ends the solve)."""
     f = kernel.f
-    width = len(kernel.system.outputs)
+    outputs = kernel.system.outputs
+    width = len(outputs) * (1 + len(kernel.layout.tangents))
     stopped_mask = f.emit("m", f"bitcast i{kernel.lanes} {kernel.as_small(stopped.get())} to <{kernel.lanes} x i1>")
     with f.loop() as loop:
         due = kernel.get("due")
@@ -133,8 +139,11 @@ def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) 
         lanes = f.any_bits(ready)
         loop.leave_unless(lanes.differs(0))
         share = f.select(ready, (due - kernel.t) / kernel.h, f.constant("v", 0.0))
-        for k, value in enumerate(point_inside(kernel, share, kernel.system.outputs)):
-            f.store(value, kernel.results, k)
+        point = at_share(kernel, share, kernel.system.output_roots())
+        for k, output in enumerate(outputs):
+            f.store(point.value(output), kernel.results, k)
+        if kernel.tangents is not None:
+            kernel.tangents.outputs(share, point, kernel.results)
         with f.each_bit(lanes) as lane:
             patient = f.load(kernel.lane_int["id"], lane, "i")
             k = f.load(kernel.lane_int["output"], lane, "i")

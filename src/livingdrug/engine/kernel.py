@@ -14,6 +14,7 @@ from livingdrug.engine.functions import write_functions
 from livingdrug.engine.ir import Function, Value, declarations
 from livingdrug.engine.lowering import Request, System
 from livingdrug.engine.step import Formulas, Step
+from livingdrug.engine.tangents import TangentStep
 
 ARGUMENTS = (
     "next", "count", "batch", "cancel",  # sharing the patients among threads
@@ -79,7 +80,7 @@ class Kernel:
     def __init__(self, system: System, request: Request, lanes: int) -> None:
         self.system, self.request, self.lanes = system, request, lanes
         self.layout = system.layout
-        self.n = len(self.layout.states)
+        self.n = self.layout.plain_states
         self.f = Function("advance", [("block", "p")], lanes, attributes="nounwind")
         f = self.f
         self.arg = {}
@@ -97,8 +98,9 @@ class Kernel:
         self.candidates = [f.array("v", 1) for _ in request.crossings]
         self.best = [(f.array("v", 1), f.array("v", 1)) for _ in request.extremes]
         self.x_new = f.array("v", self.n)
-        self.results = f.array("v", len(system.outputs))
+        self.results = f.array("v", len(system.outputs) * (1 + len(self.layout.tangents)))
         self.full = (1 << lanes) - 1
+        self.tangents = TangentStep(self) if self.layout.tangents else None
         if self.layout.tangents:
             self.rates_before, self.rates_after = (f.array("v", self.layout.plain_states) for _ in range(2))
 
@@ -305,7 +307,11 @@ class Kernel:
         x = [f.load(self.slots, i, "v") for i in range(self.n)]
         layout, system = self.layout, self.system
         roots = [*system.rates, *system.slopes.values(), *system.rates_by_time]
-        self.step = Step(f, system, Formulas(f, system, self.slots, roots), self.t, self.h, x)
+        roots += [] if system.tangents is None else system.tangents.roots()
+        formulas = Formulas(f, system, self.slots, roots)
+        self.step = Step(f, system, formulas, self.t, self.h, x)
+        if self.tangents is not None:
+            self.tangents.write(self.step, formulas)
         for i in range(self.n):
             f.store(self.step.new[i], self.x_new, i)
         ok, growth, error = self.judge()
@@ -324,6 +330,8 @@ class Kernel:
         for i in range(self.n):
             old = f.load(self.slots, i, "v")
             f.store(f.select(ok, f.load(self.x_new, i, "v"), old), self.slots, i)
+        if self.tangents is not None:
+            self.tangents.accept(ok)
         counted = f.select(active, f.constant("v", 1.0), f.constant("v", 0.0))
         refused = f.select(active & ~ok, f.constant("v", 1.0), f.constant("v", 0.0))
         self.put("steps", self.get("steps") + counted)
@@ -362,7 +370,9 @@ class Kernel:
             size = f.select(a > b, a, b) + self.system.floors[i]
             share = step.error[i] / size
             total = f.fma(share, share, total)
-        mean = total * (1.0 / self.n)
+        if self.tangents is not None:
+            total = total + f.load(self.tangents.total, 0, "v")
+        mean = total * (1.0 / len(self.layout.states))
         tolerance = f.splat(self.arg["tolerance"])
         mean = f.select(mean < 1e-40, f.like(mean, 1e-40), mean)
         error = f.call("log.v", "v", mean) * 0.5 - f.call("log.v", "v", tolerance)

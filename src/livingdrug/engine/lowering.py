@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from livingdrug.engine.graph import POWER_FLOOR, Graph
+from livingdrug.engine.derivatives import TangentPlan, plan_tangents
+from livingdrug.engine.graph import Graph
 from livingdrug.errors import DeclarationError, InputError, unknown_name
 from livingdrug.model.expressions import Expression, Symbol, walk
 
@@ -131,8 +132,16 @@ class System:
     crossings: list[int]  # reached when the value is >= 0
     extremes: list[tuple[int, int]]  # value (to be maximised) and its slope in time
     jump_rates: list[tuple[int, int]] = field(default_factory=list)  # births and deaths per day
+    tangents: TangentPlan | None = None
     pivots: list[int] = field(default_factory=list)
     pattern: list[tuple[int, int]] = field(default_factory=list)  # of the factorised matrix
+
+    def output_roots(self) -> list[int]:
+        """Formulas of the outputs and of their derivatives."""
+        if self.tangents is None:
+            return self.outputs
+        tables = (*self.tangents.outputs, *self.tangents.outputs_by_quantity)
+        return [*self.outputs, *(node for row in tables for node in row.values())]
 
 
 def lower(model: type[Model], request: Request) -> System:
@@ -186,12 +195,12 @@ class _Lowering:
         stops = self.stops()
         outputs = [self.output(name) for name in self.request.outputs]
         crossings, levels = self.crossings()
-        if self.request.tangents:
-            outputs = self.tangents(nodes, rates, floors, initial, outputs, stops)
+        plan = self.tangents(rates, floors, initial, outputs, stops) if self.request.tangents else None
         extremes = self.extremes(nodes, rates)
         layout.levels = len(levels)
         layout.flags, layout.modes = len(self.flag_nodes), len(self.modes)
-        slots = [*nodes, *self.parameter_nodes, *levels, *self.rate_nodes, *self.flag_nodes, *self.modes]
+        own = [*nodes, *(g.named(f"tangent {k}") for k in range(len(layout.states) - len(nodes)))]
+        slots = [*own, *self.parameter_nodes, *levels, *self.rate_nodes, *self.flag_nodes, *self.modes]
         layout.jumps = [self.placed(p, layout) for p in plans]
         layout.stops = [(self.slot_of(target, slots), action) for _, target, action, _ in stops]
         derivatives = g.derivatives(rates, [*nodes, self.time])
@@ -214,6 +223,7 @@ class _Lowering:
             crossings=crossings,
             extremes=extremes,
             jump_rates=self.jump_rates,
+            tangents=plan,
         )
         self.prepare(system)
         system.pivots, system.pattern = elimination(n, set(system.slopes))
@@ -386,79 +396,53 @@ class _Lowering:
 
     # -- derivatives by parameters ----------------------------------------------------------------------------------
     def tangents(
-        self,
-        nodes: list[int],
-        rates: list[int],
-        floors: list[float],
-        initial: list[int],
-        outputs: list[int],
-        stops: list[Any],
-    ) -> list[int]:
-        """Add the variational equations dS/dt = J S + df/dq of each chosen quantity q; return outputs and slopes."""
-        g, n = self.graph, len(nodes)
-        directions = [self.direction(name) for name, _ in self.request.tangents]
+        self, rates: list[int], floors: list[float], initial: list[int], outputs: list[int], stops: list[Any]
+    ) -> TangentPlan:
+        """Differentiate rates, starts, outputs and events by the chosen quantities."""
+        g, n = self.graph, len(self.state_nodes)
+        quantities = [self.direction(name) for name, _ in self.request.tangents]
         self.layout.tangents = [name for name, _ in self.request.tangents]
-        jacobian = g.derivatives(rates, nodes)
-        parameters = [d if isinstance(d, int) else g.named(f"direction {d}") for d in directions]
-        g.power_floor = 1e-300  # the tangents are to be exact; the Jacobian below keeps its bounded slope
-        by_parameter = g.derivatives(
-            [*rates, *initial, *outputs, *(s[0] for s in stops), *(s[3] for s in stops)], parameters
-        )
-        slopes_of_outputs = g.derivatives(outputs, nodes)
-        g.power_floor = POWER_FLOOR
-        result = list(outputs)
+        by_time = [row.get(0, g.zero) for row in g.derivatives(rates, [self.time])]
+        plan = plan_tangents(g, self.state_nodes, quantities, rates, by_time, outputs)
+        starts = g.derivatives(initial, quantities)
+        times = g.derivatives([s[0] for s in stops], quantities)
+        values = g.derivatives([s[3] for s in stops], quantities)
         self.stop_slopes = [[] for _ in stops]
-        own_stops = list(stops)
         for q, (name, size) in enumerate(self.request.tangents):
-            tangent = [g.named(f"state {s} by {name}") for s in self.layout.states[:n]]
-            first = 2 * n + len(outputs)
-            for i in range(n):
-                rate = by_parameter[i].get(q, g.zero)
-                for j, slope in jacobian[i].items():
-                    rate = g.add(g.mul(slope, tangent[j]), rate)
-                rates.append(rate)
-                start = by_parameter[n + i].get(q, g.zero)
-                initial.append(g.one if directions[q] == f"initial {i}" else start)
-                floors.append(floors[i] / size)
-            nodes += tangent
+            own = [f"initial:{s}" == name for s in self.layout.states[:n]]
+            initial += [g.one if own[i] else starts[i].get(q, g.zero) for i in range(n)]
+            floors += [floor / size for floor in floors[:n]]
             self.layout.states += [f"{s} by {name}" for s in self.layout.states[:n]]
-            for k in range(len(outputs)):
-                value = by_parameter[2 * n + k].get(q, g.zero)
-                for j, slope in slopes_of_outputs[k].items():
-                    value = g.add(g.mul(slope, tangent[j]), value)
-                result.append(value)
-            value_slopes = [by_parameter[first + len(own_stops) + e].get(q, g.zero) for e in range(len(own_stops))]
-            for e in range(len(own_stops)):
-                self.stop_slopes[e] += [by_parameter[first + e].get(q, g.zero), value_slopes[e]]
-            self.infusion_slopes(name, rates, n * (q + 1), own_stops, value_slopes, stops)
-        return result
+            for e in range(len(values)):
+                self.stop_slopes[e] += [times[e].get(q, g.zero), values[e].get(q, g.zero)]
+            self.infusion_slopes(q, name, plan, [row.get(q, g.zero) for row in values], stops)
+        return plan
 
-    def infusion_slopes(
-        self, name: str, rates: list[int], first: int, own_stops: list[Any], slopes: list[int], stops: list[Any]
-    ) -> None:
+    def infusion_slopes(self, q: int, name: str, plan: TangentPlan, slopes: list[int], stops: list[Any]) -> None:
         """An infusion whose rate depends on the chosen quantity also feeds the tangent of its state."""
         g = self.graph
         infused = [s for s in self.layout.rates if " by " not in s]
-        for e, (at, target, action, _) in enumerate(own_stops):
-            if target in self.rate_nodes and slopes[e] != g.zero:
+        for e, slope in enumerate(slopes):
+            at, target, action, _ = stops[e]
+            if target in self.rate_nodes and slope != g.zero:
                 state = infused[self.rate_nodes.index(target)]
                 label = f"{state} by {name}"
                 node = g.named(f"infusion {label}")
                 if label not in self.layout.rates:
                     self.layout.rates.append(label)
                     self.rate_nodes.append(node)
-                    i = first + self.layout.states.index(state)
-                    rates[i] = g.add(rates[i], node)
-                stops.append((at, node, action, slopes[e]))
+                    row = plan.by_quantity[self.layout.states.index(state)]
+                    row[q] = g.add(row.get(q, g.zero), node)
+                stops.append((at, node, action, slope))
                 self.stop_slopes.append([g.zero] * (2 * len(self.request.tangents)))
 
-    def direction(self, name: str) -> int | str:
-        """Node of the parameter, or a mark for the initial value of a state."""
+    def direction(self, name: str) -> int:
+        """Node of the parameter, or a node of its own for the initial value of a state."""
         states = list(self.model.states)
         if name in self.model.parameters:
             return self.parameter_nodes[list(self.model.parameters).index(name)]
         if name.startswith("initial:") and name[8:] in states:
-            return f"initial {states.index(name[8:])}"
+            return self.graph.named(name)
         allowed = [*self.model.parameters, *(f"initial:{s}" for s in states)]
         raise InputError(unknown_name("parameter", name, allowed, place=self.model.name))
 
@@ -468,6 +452,7 @@ class _Lowering:
         g = self.graph
         roots = [*system.rates, *system.slopes.values(), *system.rates_by_time, *system.outputs, *system.crossings]
         roots += [n for pair in [*system.extremes, *system.jump_rates] for n in pair]
+        roots += system.tangents.roots() if system.tangents is not None else []
         kept = set(self.parameter_nodes) | set(system.slots[self.layout.first_level : self.layout.first_rate])
         constant: dict[int, bool] = {}
         wanted: dict[int, None] = {}

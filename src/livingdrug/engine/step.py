@@ -6,7 +6,7 @@ so the processor loads one number per multiply-add instead of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from livingdrug.engine import tableau
 from livingdrug.engine.functions import together
@@ -184,13 +184,14 @@ class Step:
     def __init__(self, f: Function, system: System, formulas: Formulas, t: Value, h: Value, x: list[Value]) -> None:
         self.f, self.system, self.t, self.h, self.x = f, system, t, h, x
         self.stages: list[list[Value]] = []
+        self.points: list[Point] = []
         self._write(formulas)
 
     def _write(self, formulas: Formulas) -> None:
         f, system, n = self.f, self.system, len(self.x)
         times: dict[float, dict[int, Value]] = {}
         start = formulas.at(self.t, self.x, times.setdefault(0.0, {}))
-        inverse_h = f.constant("v", 1.0) / self.h
+        self.inverse_h = inverse_h = f.constant("v", 1.0) / self.h
         self._factorise(start, inverse_h * (1.0 / tableau.GAMMA))
         zero = system.graph.zero
         by_time = [None if node == zero else start.value(node) for node in system.rates_by_time]
@@ -201,36 +202,49 @@ class Step:
         read = system.graph.symbols(system.rates)
         needed = [i for i in range(n) if system.slots[i] in read]
         arguments: dict[int, Value] = dict(enumerate(self.x))
+        self.points.append(start)
+        start_values = dict(enumerate(self.x))
         for s in range(tableau.STAGES):
             if s == 0:
                 right = [start.value(r) for r in system.rates]
             else:
                 wanted = range(n) if s >= tableau.STAGES - 3 else needed
-                arguments = self._arguments(s, arguments, wanted)
+                arguments = self.stage_arguments(s, start_values, arguments, self.stages, wanted)
                 moment = tableau.TIMES[s]
                 point = formulas.at(times[moment][system.time], arguments, times[moment])
+                self.points.append(point)
                 right = self._stage_sums(s, [point.value(r) for r in system.rates], inverse_h)
             if tableau.D[s]:
                 scaled = self.h * tableau.D[s]
                 right = [r if d is None else f.fma(scaled, d, r) for r, d in zip(right, by_time, strict=True)]
-            self.stages.append(self._solve(right))
+            self.stages.append(self.solve(right))
         self.error = self.stages[-1]
         self.new = [arguments[i] + self.error[i] for i in range(n)]
 
-    def _arguments(self, s: int, before: dict[int, Value], wanted: Iterable[int]) -> dict[int, Value]:
-        """State at which stage s evaluates the rates."""
+    def stage_arguments(
+        self,
+        s: int,
+        start: dict[int, Value],
+        before: dict[int, Value],
+        stages: list[list[Value]],
+        wanted: Iterable[int],
+    ) -> dict[int, Value]:
+        """Where stage s evaluates the rates: start + sum of A[s][j] * stage j."""
         if s >= len(tableau.A):
-            return {i: before[i] + self.stages[s - 1][i] for i in wanted}
-        return self._sums(tableau.A[s], {i: self.x[i] for i in wanted})
+            return {i: before[i] + stages[s - 1][i] for i in wanted}
+        return self.sums(tableau.A[s], {i: start[i] for i in wanted}, stages)
 
     def _stage_sums(self, s: int, rates: list[Value], inverse_h: Value) -> list[Value]:
         f = self.f
-        sums = self._sums(tableau.C[s], dict.fromkeys(range(len(rates))))
+        sums = self.sums(tableau.C[s], dict.fromkeys(range(len(rates))), self.stages)
         return [f.fma(inverse_h, sums[i], rate) for i, rate in enumerate(rates)]
 
-    def _sums(self, coefficients: Iterable[float], starts: dict[int, Value | None]) -> dict[int, Value]:
-        """start + sum of coefficient * stage, for each state."""
-        f, result = self.f, {}
+    def sums(
+        self, coefficients: Iterable[float], starts: Mapping[int, Value | None], stages: list[list[Value]]
+    ) -> dict[int, Value]:
+        """Start + sum of coefficient * stage, for each state."""
+        f = self.f
+        result: dict[int, Value] = {}
         names = list(starts)
         for first in range(0, len(names), STATES_AT_ONCE):
             group = names[first : first + STATES_AT_ONCE]
@@ -238,9 +252,9 @@ class Step:
             for j, c in enumerate(coefficients):
                 factor = f.constant("v", c)
                 for i in group:
-                    k, so_far = self.stages[j][i], sums[i]
+                    k, so_far = stages[j][i], sums[i]
                     sums[i] = k * factor if so_far is None else f.fma(factor, k, so_far)
-            result |= sums
+            result |= {i: v for i, v in sums.items() if v is not None}
         return result
 
     # -- linear algebra ---------------------------------------------------------------------------------------------
@@ -277,7 +291,8 @@ class Step:
                     old = matrix.get((i, j))
                     matrix[i, j] = factor * matrix[k, j] if old is None else f.fma(factor, matrix[k, j], old)
 
-    def _solve(self, right: list[Value]) -> list[Value]:
+    def solve(self, right: list[Value]) -> list[Value]:
+        """Solution of the factorised system."""
         f, pivots = self.f, self.system.pivots
         v = list(right)
         for a, k in enumerate(pivots):
@@ -295,19 +310,24 @@ class Step:
         return v
 
     # -- inside the step --------------------------------------------------------------------------------------------
-    def dense(self, share: Value, wanted: Iterable[int]) -> dict[int, Value]:
-        """States at ``t + share * h`` (order 4)."""
+    def dense_weights(self, share: Value) -> list[Value]:
+        """Weight of each stage at ``t + share * h``."""
         f = self.f
-        rest = f.constant("v", 1.0) - share
-        both = share * rest
+        both = share * (f.constant("v", 1.0) - share)
         d0, d1, d2 = tableau.DENSE
         weights = []
         for j in range(tableau.STAGES):
             inner = f.fma(share, f.constant("v", d2[j]), f.constant("v", d1[j]))
             weights.append(both * f.fma(share, inner, f.constant("v", d0[j])))
+        return weights
+
+    def dense(self, share: Value, wanted: Iterable[int]) -> dict[int, Value]:
+        """States at ``t + share * h`` (order 4)."""
+        f = self.f
+        rest = f.constant("v", 1.0) - share
         wanted = list(wanted)
         sums = {i: f.fma(share, self.new[i], rest * self.x[i]) for i in wanted}
-        for j, weight in enumerate(weights):
+        for j, weight in enumerate(self.dense_weights(share)):
             for i in wanted:
                 sums[i] = f.fma(weight, self.stages[j][i], sums[i])
         return sums

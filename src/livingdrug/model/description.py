@@ -66,8 +66,8 @@ def _wrapped(part: tuple[str, int], rank: int) -> str:
 
 def number_text(value: float) -> str:
     """Return a number in the shortest form that reads back as the same value."""
-    if value == int(value) if abs(value) < 1e6 else False:
-        return str(int(value))
+    if abs(value) < 1e6 and value == int(value):
+        return "-0.0" if value == 0 and str(value)[0] == "-" else str(int(value))
     return f"{value:.6g}" if float(f"{value:.6g}") == value else repr(value)
 
 
