@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -40,6 +41,11 @@ class Engine:
         return self.process.submit(getattr(worker, what), self.name, *arguments).result()
 
 
+def told(what: str) -> None:
+    """Progress, beside the table that goes to the standard output."""
+    print(f"  {what}", file=sys.stderr, flush=True)
+
+
 def started(names: list[str]) -> list[Engine]:
     """All solvers, ours first.
 
@@ -62,13 +68,15 @@ def compare(engines: list[Engine], problem: str, gradients: bool) -> list[dict[s
     rows = []
     for engine in engines:
         for method in [None] if gradients else engine.methods:
-            print(f"  {problem}: {engine.title} {method or 'gradients'} ...", file=sys.stderr, flush=True)
+            start = time.perf_counter()
             found = engine("search", problem, TARGETS[:1] if gradients else TARGETS, method)
+            told(f"{problem}: {engine.title}, {method or 'gradients'}: {time.perf_counter() - start:.0f} s to search")
             for target, best in found.items():
                 row = {"problem": problem, "target": target, "gradients": gradients}
                 row |= {"engine": engine.title, "version": engine.version, "method": method, "reached": bool(best)}
                 row |= {"methods": len(engine.methods)}
                 rows.append(row | {"_engine": engine} | (best or {}))
+    told(f"{problem}: timing")
     measured: dict[int, list[tuple[float, float]]] = {}
     for _ in range(ROUNDS):
         for at, row in enumerate(rows):
@@ -152,7 +160,7 @@ def main() -> None:
     whole = options.peers == PEERS and options.problems == list(PROBLEMS) and not options.no_gradients
     worker.start()
     for name in options.problems:
-        print(f"  {name}: reference ...", file=sys.stderr, flush=True)
+        told(f"{name}: reference")
         reference(PROBLEMS[name])
         if not options.no_gradients:
             gradient_reference(PROBLEMS[name])

@@ -1,5 +1,6 @@
 """libRoadRunner: CVODE on SBML compiled by LLVM, the loop over patients in Python."""
 
+import os
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,11 @@ NAME = "libRoadRunner (CVODE)"
 PACKAGE = "libroadrunner"
 METHODS = ("cvode",)
 
+# Its CVODE tells each failed step on the error stream, whatever the logger is set to; this process has nothing else
+# to say there, since errors in Python are handed to the main process.
+roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
 
 @lru_cache
 def compiled(problem: Problem) -> tuple[roadrunner.RoadRunner, list[int], list[int]]:
@@ -20,7 +26,7 @@ def compiled(problem: Problem) -> tuple[roadrunner.RoadRunner, list[int], list[i
     model = roadrunner.RoadRunner(to_sbml(problem))
     model.timeCourseSelections = [f"y{i}" for i in range(len(problem.states))]
     names = {name: at for at, name in enumerate(model.model.getGlobalParameterIds())}
-    model.integrator.maximum_num_steps = 1_000_000
+    model.integrator.maximum_num_steps = 20_000  # between two outputs; at a loose tolerance it gets stuck
     return (
         model,
         [names[f"p{i}"] for i in range(len(problem.parameters))],

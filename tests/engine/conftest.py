@@ -164,6 +164,18 @@ class Waning(Model):
     outputs = {"tumour_cells": cells}
 
 
+class Crowded(Model):
+    """Cells that die by crowding: the deaths are not proportional to the number."""
+
+    birth = parameter(0.3, "1/day", "divisions per cell")
+    crowd = parameter(1e-3, "1/cell/day", "deaths per pair of cells")
+    start = parameter(20.0, "cell", "cells at the start")
+    cells = state("cell", "cells", initial=start)
+    equations = {ddt(cells): birth * cells - crowd * cells * cells}
+    jumps = [birth_death(cells, birth=birth * cells, death=crowd * cells * cells, below=100)]
+    outputs = {"tumour_cells": cells}
+
+
 MODELS = SimpleNamespace(**{k: v for k, v in vars().items() if isinstance(v, type) and issubclass(v, Model) and v is not Model})
 
 

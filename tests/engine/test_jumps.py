@@ -8,7 +8,7 @@ import ctypes
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import linalg, stats
 from scipy.integrate import quad
 
 from livingdrug.engine import random_ir
@@ -17,7 +17,7 @@ from livingdrug.engine.functions import write_functions
 from livingdrug.engine.ir import Function, declarations
 from livingdrug.engine.lowering import Layout, Request
 from livingdrug.engine.solve import Change, Crossing, Dose, solve
-from livingdrug.errors import DeclarationError, InputError
+from livingdrug.errors import InputError
 from livingdrug.library import load_model
 from livingdrug.streams import uniform
 
@@ -48,13 +48,14 @@ def test_uniform_numbers_are_those_of_the_streams():
 
 def test_same_seed_same_draws_other_seed_or_patient_other_draws(models):
     def end(seed, ids):
-        return solve(models.Clone, {}, [3.0], patient_ids=ids, seed=seed).extinct_time["cells"]
+        return solve(models.Clone, {}, [40.0], patient_ids=ids, seed=seed).extinct_time["cells"]
 
     ids = np.arange(200)
     assert np.array_equal(end(1, ids), end(1, ids), equal_nan=True)
     for other in (end(2, ids), end(1, ids + 200)):
-        assert np.mean(np.nan_to_num(other) == np.nan_to_num(end(1, ids))) < 0.9
-    assert len(np.unique(end(1, ids)[np.isfinite(end(1, ids))])) > 10
+        gone = np.isfinite(other) & np.isfinite(end(1, ids))
+        assert gone.sum() > 100
+        assert not np.any(other[gone] == end(1, ids)[gone])
 
 
 def test_without_chance_the_population_is_its_mean(models):
@@ -138,8 +139,9 @@ def test_a_growing_clone_dies_out_with_chance_death_over_birth(models):
     assert np.isfinite(found.extinct_time["cells"]).mean() == pytest.approx(expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY))
     mean, spread = found["tumour_cells"][:, 0].mean(), found["tumour_cells"][:, 0].std() / np.sqrt(MANY)
     assert abs(mean - 2 * np.exp(0.4 * 12)) < SIGMA * spread
-    alive = np.isnan(found.extinct_time["cells"])
-    assert found["tumour_cells"][alive, 1] == pytest.approx(found["tumour_cells"][alive, 0] * np.exp(0.4 * 48), rel=1.0)
+    large = found["tumour_cells"][:, 0] >= 200  # where the process ends and the equation goes on
+    assert large.sum() > 1000
+    assert found["tumour_cells"][large, 1] == pytest.approx(found["tumour_cells"][large, 0] * np.exp(0.4 * 48), rel=1e-4)
 
 
 def test_hand_over_at_the_threshold(models):
@@ -264,27 +266,33 @@ def test_crossing_of_a_counted_population(models):
     assert np.median(found.crossing_time["sixty"][hit]) == pytest.approx(np.log(3) / 0.5, rel=0.25)
 
 
-def test_rates_that_are_not_proportional_are_refused():
-    """Thinning is not there yet: the message must say so."""
-    from livingdrug.model import Model, birth_death, ddt, parameter, state
+# -- rates that are not proportional to the number: one event after the other ----------------------------------------
+def crowded_law(birth, crowd, start, times, most=150):
+    """Chances of 0..most cells at the times: the matrix exponential of the generator of the process."""
+    n = np.arange(most + 1.0)
+    up, down = birth * n[:-1], crowd * n[1:] ** 2
+    generator = np.diag(up, 1) + np.diag(down, -1)
+    generator -= np.diag(generator.sum(axis=1))
+    return np.array([linalg.expm(generator * t)[start] for t in times])
 
-    class Crowded(Model):
-        """Deaths by crowding."""
 
-        birth = parameter(0.3, "1/day", "divisions per cell")
-        crowd = parameter(1e-3, "1/cell/day", "deaths per pair of cells")
-        cells = state("cell", "cells", initial=20.0)
-        equations = {ddt(cells): birth * cells - crowd * cells * cells}
-        jumps = [birth_death(cells, birth=birth * cells, death=crowd * cells * cells, below=100)]
-        outputs = {"tumour_cells": cells}
-
-    try:
-        found = solve(Crowded, {"crowd": np.full(2000, 1e-3)}, [1.0], seed=1)
-    except (DeclarationError, InputError) as error:
-        assert "proportional" in str(error)
-        return
-    logistic = 300 / (1 + (300 / 20 - 1) * np.exp(-0.3))
-    assert found["tumour_cells"].mean() == pytest.approx(logistic, rel=0.03)
+def test_a_crowded_clone_follows_its_generator(models):
+    """Deaths by crowding: shares of each count, mean and times of extinction against the exact law."""
+    times = np.array([0.5, 3.0, 10.0])
+    count = 4000
+    parameters = {"birth": 0.6, "crowd": np.full(count, 0.1), "start": 8.0}
+    found = solve(models.Crowded, parameters, times, seed=21)
+    counts = found["tumour_cells"].astype(int)
+    law = crowded_law(0.6, 0.1, 8, times)
+    for k in range(len(times)):
+        last = int(np.searchsorted(np.cumsum(law[k]), 1 - 1e-3))
+        expected = count * np.append(law[k, :last], law[k, last:].sum())
+        assert stats.chisquare(np.bincount(np.minimum(counts[:, k], last), minlength=last + 1), expected).pvalue > 1e-3
+    assert np.array_equal(counts == 0, found.extinct_time["cells"][:, None] <= times)
+    grid = np.linspace(0, 10, 41)
+    exact = crowded_law(0.6, 0.1, 8, grid)[:, 0]
+    observed = (found.extinct_time["cells"][:, None] <= grid).mean(axis=0)
+    assert np.abs(observed - exact).max() < 1.95 / np.sqrt(count)  # Kolmogorov-Smirnov at 1e-3
 
 
 # -- the published chance of cure -------------------------------------------------------------------------------------
@@ -399,11 +407,19 @@ SWEEPS = {
 }
 
 
+ODD = ("rB_per_day", "0.04", "max")
+"""A row of the published file that no version of the model gives: 0.577 where its neighbours are 0.274 (growth 0.065) and 0.164
+(0.09), and where engine and oracle agree on 0.34; even a growth of 0.02 per day gives less, 0.46."""
+
+
 def test_published_chances_of_cure(shared_data):
-    """Every row of the published figure (1000 runs each) beside 4000 of ours; no row further off than 4 standard errors."""
+    """Every row of the published figure (1000 runs each) beside 4000 of ours: none further off than 4 standard errors but one.
+
+    That one row contradicts the rest of the file; there the engine is held to the oracle instead.
+    """
     with (shared_data / "kinetics" / "kimmel2021_cure_probability_targets.csv").open() as file:
         rows = list(csv.DictReader(file))
-    count, worst = 4000, 0.0
+    count = 4000
     print(f"\n{'sweep':>22} {'value':>8} {'volume mL':>9} {'published':>9} {'ours':>7} {'z':>6}")
     scores = []
     for k, row in enumerate(rows):
@@ -413,7 +429,11 @@ def test_published_chances_of_cure(shared_data):
         pooled = (published * runs + cured * count) / (runs + count)
         error = np.sqrt(max(pooled * (1 - pooled), 0.5 / (runs + count)) * (1 / runs + 1 / count))
         scores.append((cured - published) / error)
+        if (row["x_name"], row["x"], row["tumour_size_label"]) == ODD:
+            odd = len(scores) - 1
+            parameters = perturbed(count, 1000 + k, tumour_growth=x)
+            assert cured == pytest.approx(oracle(parameters, [volume])[0].mean(), abs=SIGMA * 0.5 / np.sqrt(count))
         print(f"{row['sweep']:>22} {x:8.3g} {volume:9.1f} {published:9.3f} {cured:7.3f} {scores[-1]:+6.2f}")
-    worst = np.abs(scores).max()
-    print(f"root mean square of z over {len(rows)} rows: {np.sqrt(np.mean(np.square(scores))):.2f}, largest {worst:.2f}")
-    assert worst < SIGMA
+    rest = np.delete(scores, odd)
+    print(f"without the odd row: mean z {rest.mean():+.2f}, root mean square {np.sqrt(np.mean(rest**2)):.2f}, largest {np.abs(rest).max():.2f}")
+    assert np.abs(rest).max() < SIGMA

@@ -55,7 +55,8 @@ class TangentStep:
                 if s:
                     arguments = step.stage_arguments(s, dict(enumerate(old)), arguments, stages, range(n))
                 row = q * (tableau.STAGES * n) + s * n
-                right = [f.load(self.fixed, row + i, "v") for i in range(n)]
+                none = f.constant("v", 0.0)
+                right = [f.load(self.fixed, row + i, "v") if (s, i) in self.fed else none for i in range(n)]
                 right = [self._right(i, r, s, old, arguments) for i, r in enumerate(right)]
                 if s:
                     sums = step.sums(tableau.C[s], dict.fromkeys(range(n)), stages)
@@ -71,6 +72,7 @@ class TangentStep:
         assert plan is not None
         self.jacobian: list[list[dict[int, Value]]] = []
         self.bend: list[list[dict[int, Value]]] = []
+        self.fed: set[tuple[int, int]] = set()
         start = step.points[0]
         scaled = [step.h * d for d in tableau.D]
         for s in range(tableau.STAGES):
@@ -91,7 +93,12 @@ class TangentStep:
                 for row, more in zip(by_q, table, strict=True):
                     for q, value in more.items():
                         row[q] = row[q] + value if q in row else value
+            if s == 0:  # there the argument is the tangent itself
+                for own, more in zip(self.jacobian[0], bend, strict=True):
+                    own |= {j: own[j] + value if j in own else value for j, value in more.items()}
+                bend = [{} for _ in bend]
             self.bend.append(bend)
+            self.fed |= {(s, i) for i, row in enumerate(by_q) if row}
             for i, row in enumerate(by_q):
                 for q, value in row.items():
                     f.store(value, self.fixed, (q * tableau.STAGES + s) * n + i)
