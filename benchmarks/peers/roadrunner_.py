@@ -14,10 +14,11 @@ NAME = "libRoadRunner (CVODE)"
 PACKAGE = "libroadrunner"
 METHODS = ("cvode",)
 
-# Its CVODE tells each failed step on the error stream, whatever the logger is set to; this process has nothing else
-# to say there, since errors in Python are handed to the main process.
+# Its CVODE tells each failed step on both output streams, whatever the logger is set to; this process has nothing else
+# to say there, since results and errors are handed to the main process.
 roadrunner.Logger.setLevel(roadrunner.Logger.LOG_FATAL)
-os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+for stream in (1, 2):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 @lru_cache

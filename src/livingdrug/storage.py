@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 from livingdrug.errors import LivingDrugError
@@ -17,23 +18,21 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         LivingDrugError: if the folder cannot be written or the disk is full; says which file and why.
     """
     content = data.encode() if isinstance(data, str) else data
-    temporary = ""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = ""
+        draft.replace(path)
     except OSError as error:
         raise LivingDrugError(
             f"cannot write {path}: {error.strerror or error}; choose a folder that you may write to, with free space"
         ) from error
     finally:
-        if temporary:  # also after Ctrl-C: no draft is left behind
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # also after Ctrl-C: no draft is left behind
+            draft.unlink()
 
 
 def cache_folder(purpose: str) -> Path | None:

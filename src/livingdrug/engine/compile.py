@@ -7,6 +7,7 @@ of llvmlite; a damaged file is recompiled.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -22,7 +23,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from livingdrug.engine.lowering import JumpPlan, Layout, Request, lower
-from livingdrug.errors import SolveError
+from livingdrug.errors import LivingDrugError, SolveError
 from livingdrug.storage import cache_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def compile_kernel(model: type[Model], request: Request, lanes: int | None = Non
         else:
             layout, code = _build(model, request, width)
             if path is not None:
-                write_atomically(path, _pack(layout, code))
+                with contextlib.suppress(LivingDrugError):  # a full disk must not stop a solve
+                    write_atomically(path, _pack(layout, code))
         _loaded[key] = _load(layout, request, width, code, stored is not None)
     return _loaded[key]
 

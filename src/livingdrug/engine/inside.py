@@ -47,18 +47,37 @@ def bisect(kernel: Kernel, low: Value, high: Value, reached: Callable[[Value], V
     return f.load(b, 0, "v")
 
 
-def first_share(kernel: Kernel, node: int, start: Value) -> tuple[Value, Value, Value]:
-    """(found, low, high): the first part of the step in which the formula becomes >= 0."""
+def first_share(kernel: Kernel, value: int, slope: int, open_: Value) -> tuple[Value, Value, Value]:
+    """(found, low, high): the first part of the step, in lanes still open, in which the formula becomes >= 0.
+
+    Looks at a few shares of the step, and between two looks at the top where the slope changes sign, so that a value
+    that comes and goes within one step is not missed.
+    """
     f = kernel.f
-    found = start >= 0.0
-    low = high = f.constant("v", 0.0)
-    previous = 0.0
-    for share in (*INSIDE, 1.0):
-        there = (point_inside(kernel, f.constant("v", share), [node])[0] >= 0.0) & ~found
-        low = f.select(there, f.like(low, previous), low)
-        high = f.select(there, f.like(high, share), high)
-        found, previous = found | there, share
-    return found, low, high
+    bounds = {name: f.array("v", 1) for name in ("found", "low", "high")}
+
+    def take(where: Value, low: Value, high: Value) -> None:
+        new = where & (f.load(bounds["found"], 0, "v") < 0.5)
+        for name, with_ in (("low", low), ("high", high), ("found", f.constant("v", 1.0))):
+            f.store(f.select(new, with_, f.load(bounds[name], 0, "v")), bounds[name])
+
+    before = f.constant("v", 0.0)
+    start, rising = point_inside(kernel, before, [value, slope])
+    for name in ("low", "high"):
+        f.store(before, bounds[name])
+    f.store(f.select(start >= 0.0, f.constant("v", 1.0), before), bounds["found"])
+    for look in (*INSIDE, 1.0):
+        share = f.constant("v", look)
+        here, rise = point_inside(kernel, share, [value, slope])
+        not_yet = open_ & (f.load(bounds["found"], 0, "v") < 0.5)
+        turned = not_yet & (here < 0.0) & (rising > 0.0) & (rise <= 0.0)
+        with f.when(f.any_bits(turned).differs(0)):
+            top = bisect(kernel, before, share, lambda u: point_inside(kernel, u, [slope])[0] <= 0.0)
+            take(turned & (point_inside(kernel, top, [value])[0] >= 0.0), before, top)
+        take(here >= 0.0, before, share)
+        before, rising = share, rise
+    found, low, high = (f.load(bounds[name], 0, "v") for name in ("found", "low", "high"))
+    return open_ & (found > 0.5), low, high
 
 
 def cut(kernel: Kernel, where: Value, share: Value, new_time: Value) -> None:
@@ -73,17 +92,15 @@ def watch_crossings(kernel: Kernel, ok: Value, new_time: Value, stopped: Variabl
     """Note the first time at which each watched output reaches its level; end the solve there if asked."""
     f = kernel.f
     for k, (_, _, ends) in enumerate(kernel.request.crossings):
-        node, candidate = kernel.system.crossings[k], kernel.candidates[k]
+        (node, slope), candidate = kernel.system.crossings[k], kernel.candidates[k]
         known = f.load(kernel.reached[k], 0, "v")
         open_ = ok & known.differs(known)
         f.store(f.constant("v", math.inf), candidate)
         with f.when(f.any_bits(open_).differs(0)):
-            start = point_inside(kernel, f.constant("v", 0.0), [node])[0]
-            found, low, high = first_share(kernel, node, start)
-            found = found & open_
+            found, low, high = first_share(kernel, node, slope, open_)
             with f.when(f.any_bits(found).differs(0)):
                 share = bisect(kernel, low, high, lambda u, node=node: point_inside(kernel, u, [node])[0] >= 0.0)
-                share = f.select(start >= 0.0, f.constant("v", 0.0), share)
+                share = f.select(high.equals(0.0), high, share)  # reached from the start
                 at = f.fma(share, kernel.h, kernel.t)
                 found = found & (at <= f.load(new_time, 0, "v"))
                 f.store(f.select(found, at, f.load(candidate, 0, "v")), candidate)
@@ -130,8 +147,6 @@ def keep_best(kernel: Kernel, where: Value, when: Value, best: Value, share: Val
 def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) -> None:
     """Write all outputs that are due before the end of the step (at it, only where a crossing ends the solve)."""
     f = kernel.f
-    outputs = kernel.system.outputs
-    width = len(outputs) * (1 + len(kernel.layout.tangents))
     stopped_mask = f.emit("m", f"bitcast i{kernel.lanes} {kernel.as_small(stopped.get())} to <{kernel.lanes} x i1>")
     with f.loop() as loop:
         due = kernel.get("due")
@@ -140,15 +155,33 @@ def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) 
         loop.leave_unless(lanes.differs(0))
         share = f.select(ready, (due - kernel.t) / kernel.h, f.constant("v", 0.0))
         point = at_share(kernel, share, kernel.system.output_roots())
-        for k, output in enumerate(outputs):
-            f.store(point.value(output), kernel.results, k)
-        if kernel.tangents is not None:
-            kernel.tangents.outputs(share, point, kernel.results)
-        with f.each_bit(lanes) as lane:
-            patient = f.load(kernel.lane_int["id"], lane, "i")
-            k = f.load(kernel.lane_int["output"], lane, "i")
-            row = f.at(kernel.arg["values"], (patient * kernel.arg["output_count"] + k) * width)
-            for j in range(width):
-                f.store(f.load(kernel.results, kernel.slot_place(j, lane)), row, j)
-            f.store(k + 1, kernel.lane_int["output"], lane)
-            kernel.next_output(lane, patient)
+        store_outputs(kernel, point, lanes, share)
+
+
+def write_outputs_at_start(kernel: Kernel, lanes_in_question: Value) -> None:
+    """Write the outputs that are due at the very beginning of the step."""
+    f, system = kernel.f, kernel.system
+    with f.loop() as loop:
+        lanes = f.any_bits(lanes_in_question & (kernel.get("due") <= kernel.t))
+        loop.leave_unless(lanes.differs(0))
+        states = [f.load(kernel.slots, i, "v") for i in range(kernel.n)]
+        point = Formulas(f, system, kernel.slots, system.output_roots()).at(kernel.t, states)
+        store_outputs(kernel, point, lanes, None)
+
+
+def store_outputs(kernel: Kernel, point: Point, lanes: Value, share: Value | None) -> None:
+    """Write one row of outputs for some lanes and go on to their next output times."""
+    f, outputs = kernel.f, kernel.system.outputs
+    width = len(outputs) * (1 + len(kernel.layout.tangents))
+    for k, output in enumerate(outputs):
+        f.store(point.value(output), kernel.results, k)
+    if kernel.tangents is not None and share is not None:
+        kernel.tangents.outputs(share, point, kernel.results)
+    with f.each_bit(lanes) as lane:
+        patient = f.load(kernel.lane_int["id"], lane, "i")
+        k = f.load(kernel.lane_int["output"], lane, "i")
+        row = f.at(kernel.arg["values"], (patient * kernel.arg["output_count"] + k) * width)
+        for j in range(width):
+            f.store(f.load(kernel.results, kernel.slot_place(j, lane)), row, j)
+        f.store(k + 1, kernel.lane_int["output"], lane)
+        kernel.next_output(lane, patient)

@@ -300,12 +300,14 @@ class Kernel:
         f = self.f
         self.t, self.stop, self.end = self.get("t"), self.get("stop"), self.get("end")
         h = proposed = self.get("h")
+        layout, system = self.layout, self.system
+        for jump in layout.jumps:
+            inside.write_outputs_at_start(self, jumps.is_counting(self, jump) & self.active_mask())
         halt = jumps.halt(self)
         left = halt - self.t
         last = h >= left * 0.999
         self.h = f.select(last, left, f.select(h > left * 0.5, left * 0.5, h))
         x = [f.load(self.slots, i, "v") for i in range(self.n)]
-        layout, system = self.layout, self.system
         roots = [*system.rates, *system.slopes.values(), *system.rates_by_time]
         roots += [] if system.tangents is None else system.tangents.roots()
         formulas = Formulas(f, system, self.slots, roots)
@@ -316,7 +318,7 @@ class Kernel:
             f.store(self.step.new[i], self.x_new, i)
         ok, growth, error = self.judge()
         arrived = f.select(last, halt, self.t + self.h)
-        active = f.emit("m", f"bitcast i{self.lanes} {self.as_small(self.active.get())} to <{self.lanes} x i1>")
+        active = self.active_mask()
         ok = ok & active
         new_time = f.array("v", 1)
         f.store(arrived, new_time)
@@ -352,6 +354,11 @@ class Kernel:
         failing = f.any_bits((too_small | too_many) & active) & self.active.get() & ~self.wanted.get()
         with f.when(failing.differs(0)):
             self.fail(failing, too_small)
+
+    def active_mask(self) -> Value:
+        """Lanes that hold a patient."""
+        small = self.as_small(self.active.get())
+        return self.f.emit("m", f"bitcast i{self.lanes} {small} to <{self.lanes} x i1>")
 
     def as_small(self, value: Value) -> str:
         """An integer of lane bits in the width of a mask."""

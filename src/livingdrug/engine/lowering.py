@@ -129,7 +129,7 @@ class System:
     stop_values: list[int]
     stop_slopes: list[int]  # for each stop and tangent: of its time, of its value
     outputs: list[int]
-    crossings: list[int]  # reached when the value is >= 0
+    crossings: list[tuple[int, int]]  # value, reached when >= 0, and its slope in time
     extremes: list[tuple[int, int]]  # value (to be maximised) and its slope in time
     jump_rates: list[tuple[int, int]] = field(default_factory=list)  # births and deaths per day
     tangents: TangentPlan | None = None
@@ -194,7 +194,7 @@ class _Lowering:
         plans = self.jump_processes(rates, nodes, floors, initial)
         stops = self.stops()
         outputs = [self.output(name) for name in self.request.outputs]
-        crossings, levels = self.crossings()
+        crossings, levels = self.crossings(nodes, rates)
         plan = self.tangents(rates, floors, initial, outputs, stops) if self.request.tangents else None
         extremes = self.extremes(nodes, rates)
         layout.levels = len(levels)
@@ -371,28 +371,33 @@ class _Lowering:
     def slot_of(self, target: int, slots: Sequence[int]) -> int:
         return list(slots).index(target)
 
-    def crossings(self) -> tuple[list[int], list[int]]:
-        """Values that are >= 0 from the crossing on, and the nodes of their levels."""
+    def crossings(self, nodes: list[int], rates: list[int]) -> tuple[list[tuple[int, int]], list[int]]:
+        """Values that are >= 0 from the crossing on, each with its slope in time, and the nodes of their levels."""
         g, found, levels = self.graph, [], []
         for k, (name, sign, _) in enumerate(self.request.crossings):
             level = g.named(f"level {k}")
             levels.append(level)
             value = self.output(name)
-            found.append(g.sub(value, level) if sign > 0 else g.sub(level, value))
+            value = g.sub(value, level) if sign > 0 else g.sub(level, value)
+            found.append((value, self.slope(value, nodes, rates)))
         return found, levels
 
     def extremes(self, nodes: list[int], rates: list[int]) -> list[tuple[int, int]]:
-        """Each value to be maximised with its total derivative in time."""
-        g, found = self.graph, []
+        """Each value to be maximised with its slope in time."""
+        found = []
         for name, sign in self.request.extremes:
-            value = self.output(name)
-            value = value if sign > 0 else g.neg(value)
-            slopes = g.derivatives([value], [*nodes, self.time])[0]
-            total = slopes.pop(len(nodes), g.zero)
-            for j, d in slopes.items():
-                total = g.add(total, g.mul(d, rates[j]))
-            found.append((value, total))
+            value = self.output(name) if sign > 0 else self.graph.neg(self.output(name))
+            found.append((value, self.slope(value, nodes, rates)))
         return found
+
+    def slope(self, value: int, nodes: list[int], rates: list[int]) -> int:
+        """Total derivative in time of a value along the course."""
+        g = self.graph
+        slopes = g.derivatives([value], [*nodes, self.time])[0]
+        total = slopes.pop(len(nodes), g.zero)
+        for j, d in slopes.items():
+            total = g.add(total, g.mul(d, rates[j]))
+        return total
 
     # -- derivatives by parameters ----------------------------------------------------------------------------------
     def tangents(
@@ -450,8 +455,8 @@ class _Lowering:
     def prepare(self, system: System) -> None:
         """Give a slot of its own to every largest part that depends on parameters alone."""
         g = self.graph
-        roots = [*system.rates, *system.slopes.values(), *system.rates_by_time, *system.outputs, *system.crossings]
-        roots += [n for pair in [*system.extremes, *system.jump_rates] for n in pair]
+        roots = [*system.rates, *system.slopes.values(), *system.rates_by_time, *system.outputs]
+        roots += [n for pair in [*system.crossings, *system.extremes, *system.jump_rates] for n in pair]
         roots += system.tangents.roots() if system.tangents is not None else []
         kept = set(self.parameter_nodes) | set(system.slots[self.layout.first_level : self.layout.first_rate])
         constant: dict[int, bool] = {}

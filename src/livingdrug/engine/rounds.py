@@ -54,7 +54,9 @@ class Round:
     def __setitem__(self, name: str, value: ArrayLike) -> None:
         """Give a state or parameter new values (declared unit); patients no longer running keep theirs."""
         run, model, layout = self._run, self._run.model, self._run.layout
-        given = np.where(self.running, np.asarray(value, np.float64), 0.0)  # the others keep what they have
+        given = np.asarray(value)
+        if given.shape == (run.count,) and given.dtype.kind in "iuf":
+            given = np.where(self.running, given, 0.0)  # the others keep what they have
         values = per_patient(f"round on day {self.time:g}: {name}", given, run.count)
         if name in model.states:
             check_cells(f"round on day {self.time:g}: {name}", model.states[name], values)

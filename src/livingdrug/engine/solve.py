@@ -11,8 +11,8 @@ Example:
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -333,18 +333,14 @@ class Run:
         cancel, following = np.zeros(1, np.int64), np.zeros(1, np.int64)
         block = part_block(self, part, ends if whole else np.ascontiguousarray(ends[order]), cancel, following)
         workers = max(1, min(self.threads, -(-len(order) // BATCH)))
-        threads = [threading.Thread(target=self.kernel.advance, args=(block.ctypes.data,)) for _ in range(workers)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.1)
-        except BaseException:
-            cancel[0] = 1
-            for thread in threads:
-                thread.join()
-            raise
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                working = {pool.submit(self.kernel.advance, block.ctypes.data) for _ in range(workers)}
+                while working:  # wake up often, so that Ctrl-C is heard
+                    working = wait(working, timeout=0.1).not_done
+            except BaseException:
+                cancel[0] = 1  # the kernels look at this after every step; leaving the pool waits for them
+                raise
         if not whole:
             part.give_back()  # type: ignore[union-attr]
 
