@@ -69,7 +69,10 @@ class Lotka(Model):
     death = parameter(0.4, "1/day", "deaths of predators")
     prey = state("1", "prey", initial=10.0)
     predator = state("1", "predators", initial=10.0)
-    equations = {ddt(prey): birth * prey - eaten * prey * predator, ddt(predator): gain * prey * predator - death * predator}
+    equations = {
+        ddt(prey): birth * prey - eaten * prey * predator,
+        ddt(predator): gain * prey * predator - death * predator,
+    }
     outputs = {"both": output(prey + predator, "1", "all animals")}
 
 
@@ -176,7 +179,9 @@ class Crowded(Model):
     outputs = {"tumour_cells": cells}
 
 
-MODELS = SimpleNamespace(**{k: v for k, v in vars().items() if isinstance(v, type) and issubclass(v, Model) and v is not Model})
+MODELS = SimpleNamespace(
+    **{k: v for k, v in vars().items() if isinstance(v, type) and issubclass(v, Model) and v is not Model}
+)
 
 
 @pytest.fixture(scope="session")

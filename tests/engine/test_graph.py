@@ -9,8 +9,21 @@ from hypothesis import strategies as st
 from livingdrug.engine.graph import Graph
 from livingdrug.engine.lowering import Request, elimination, lower
 from livingdrug.library import load_model, model_names
-from livingdrug.model.expressions import OPERATIONS, Expression, Symbol, absolute, as_expression, evaluate, exp, log
-from livingdrug.model.expressions import maximum, minimum, sqrt, to_sympy, where
+from livingdrug.model.expressions import (
+    OPERATIONS,
+    Expression,
+    Symbol,
+    absolute,
+    as_expression,
+    evaluate,
+    exp,
+    log,
+    maximum,
+    minimum,
+    sqrt,
+    to_sympy,
+    where,
+)
 
 NAMES = ("x", "y", "z")
 SYMBOLS = [Symbol(name, "state") for name in NAMES]
@@ -45,7 +58,7 @@ def slopes(expression):
     return graph, root, [row.get(j, graph.zero) for j in range(3)]
 
 
-# Formulas that are smooth and finite for arguments between 0.3 and 3: each operation keeps its result in a modest range.
+# Smooth and finite for arguments between 0.3 and 3: each operation keeps its result in a modest range.
 def _grow(children):
     pair = st.tuples(children, children)
     return st.one_of(
@@ -57,14 +70,14 @@ def _grow(children):
         children.map(lambda a: exp(-a * a)),
         children.map(lambda a: log(1 + a * a)),
         children.map(lambda a: sqrt(2 + a * a)),
-        st.tuples(children, st.sampled_from([0, 1, 2, 3, 4, 5, 0.5, 1.7, -1, -2, -0.3])).map(lambda p: (1 + p[0] * p[0]) ** p[1]),
+        st.tuples(children, st.sampled_from([0, 1, 2, 3, 4, 5, 0.5, 1.7, -1, -2, -0.3])).map(
+            lambda p: (1 + p[0] * p[0]) ** p[1]
+        ),
         pair.map(lambda p: (1 + p[0] * p[0]) ** (p[1] / (1 + p[1] * p[1]))),
     )
 
 
-leaves = st.one_of(
-    st.sampled_from(SYMBOLS), st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.5, 3.7, -0.25]).map(as_expression)
-)
+leaves = st.one_of(st.sampled_from(SYMBOLS), st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.5, 3.7, -0.25]).map(as_expression))
 formulas = st.recursive(leaves, _grow, max_leaves=8).filter(lambda e: isinstance(e, Expression))
 points = st.tuples(*[st.floats(0.3, 3.0)] * 3)
 
@@ -105,7 +118,12 @@ def test_derivatives_are_those_of_finite_differences(expression, point):
         for s, node in zip(range(3), rows, strict=True):
 
             def difference(h, s=s):
-                ends = [evaluate(expression, {k: v + (j == s) * d for j, (k, v) in enumerate(zip(SYMBOLS, point, strict=True))}) for d in (h, -h)]
+                ends = [
+                    evaluate(
+                        expression, {k: v + (j == s) * d for j, (k, v) in enumerate(zip(SYMBOLS, point, strict=True))}
+                    )
+                    for d in (h, -h)
+                ]
                 return (ends[0] - ends[1]) / (2 * h)
 
             coarse, fine = difference(2e-5), difference(1e-5)
@@ -121,7 +139,8 @@ def test_derivatives_are_those_of_finite_differences(expression, point):
         (absolute(X), -2.0, -1.0), (absolute(X), 2.0, 1.0), (minimum(X, 1), 0.5, 1.0), (minimum(X, 1), 2.0, 0.0),
         (maximum(X, 1), 0.5, 0.0), (maximum(3 * X, 1), 2.0, 3.0), (where(X < 1, X * X, 5 * X), 0.5, 1.0),
         (where(X < 1, X * X, 5 * X), 2.0, 5.0), (X**3, -2.0, 12.0), (X**4, -2.0, -32.0), (X**5, -2.0, 80.0),
-        (X**7, -1.5, 7 * 1.5**6), (X**-2, -2.0, 0.25), (X**-3, -2.0, -3 / 16), (X**0, 2.0, 0.0), (sqrt(X), 4.0, 0.25), (2.0**X, 3.0, 8 * np.log(2)),
+        (X**7, -1.5, 7 * 1.5**6), (X**-2, -2.0, 0.25), (X**-3, -2.0, -3 / 16), (X**0, 2.0, 0.0),
+        (sqrt(X), 4.0, 0.25), (2.0**X, 3.0, 8 * np.log(2)),
         (1 / X, -0.5, -4.0), (X / X, 3.0, 0.0), (5.0 - (-X), 1.0, 1.0),
     ],
 )  # fmt: skip
@@ -157,7 +176,9 @@ def test_jacobian_of_each_library_model_is_that_of_sympy(name):
     random = np.random.default_rng(3)
     values = {p: p.canonical_value for p in model.parameters.values()}
     values |= {s: 10 ** random.uniform(6, 9) for s in model.states.values()}
-    numbers = {f"parameter {p.name}": v for p, v in values.items()} | {f"state {s.name}": values[s] for s in model.states.values()}
+    numbers = {f"parameter {p.name}": v for p, v in values.items()} | {
+        f"state {s.name}": values[s] for s in model.states.values()
+    }
     numbers |= {f"flag {k}": 1.0 for k in range(system.layout.flags)} | {"time": 0.0}
     names = {symbol: sympy.Symbol(f"{symbol.kind}_{symbol.name}", positive=True) for symbol in values}
     subs = {names[s]: v for s, v in values.items()} | {sympy.Symbol("time", real=True): 0.0}

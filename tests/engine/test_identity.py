@@ -24,8 +24,14 @@ def treated(models, rows):
     return models.Treated, {
         "parameters": {"clearance": clearance[rows], "dose_day": random.uniform(0, 6, COUNT)[rows]},
         "times": np.linspace(0, 9, 13),
-        "doses": [Dose("drug", amounts[rows], at=at[rows], duration=length[rows]), Change("clearance", 3.0, at=at[rows])],
-        "crossings": {"up": Crossing("concentration", above=level[rows]), "down": Crossing("drug", below=level[rows], stop=True)},
+        "doses": [
+            Dose("drug", amounts[rows], at=at[rows], duration=length[rows]),
+            Change("clearance", 3.0, at=at[rows]),
+        ],
+        "crossings": {
+            "up": Crossing("concentration", above=level[rows]),
+            "down": Crossing("drug", below=level[rows], stop=True),
+        },
         "extremes": {"peak": Extreme("concentration")},
     }
 
@@ -37,7 +43,8 @@ def kimmel(models, rows):
     volume = 10 ** random.uniform(0, 3, COUNT)
     capacity = 6.96e10 * np.exp(0.3 * random.standard_normal(COUNT))
     return k, {
-        "parameters": dict(k.parameter_sets["code"]) | {"baseline_tumour_volume": volume[rows], "car_t_capacity": capacity[rows]},
+        "parameters": dict(k.parameter_sets["code"])
+        | {"baseline_tumour_volume": volume[rows], "car_t_capacity": capacity[rows]},
         "times": np.array([7, 28, 90, 400.0]),
         "crossings": {"progression": Crossing("tumour_volume", above=1.2 * volume[rows], stop=True)},
         "seed": 11,
@@ -56,7 +63,10 @@ def kirouac(models, rows):
 
 def exploding(models, rows):
     """Some patients fail; the others, and what is said of those that fail, stay the same."""
-    return models.Explosion, {"parameters": {"k": _random(4).uniform(0.02, 0.6, COUNT)[rows]}, "times": np.array([0, 1, 2, 3.0])}
+    return models.Explosion, {
+        "parameters": {"k": _random(4).uniform(0.02, 0.6, COUNT)[rows]},
+        "times": np.array([0, 1, 2, 3.0]),
+    }
 
 
 CASES = {f.__name__: f for f in (treated, kimmel, kirouac, exploding)}
@@ -66,13 +76,26 @@ def run(case, models, rows=None, rtol=1e-5, **options):
     rows = np.arange(COUNT) if rows is None else rows
     model, arguments = CASES[case](models, rows)
     return solve(
-        model, arguments.pop("parameters"), arguments.pop("times"), patient_ids=1000 + rows, rtol=rtol, **arguments, **options
+        model,
+        arguments.pop("parameters"),
+        arguments.pop("times"),
+        patient_ids=1000 + rows,
+        rtol=rtol,
+        **arguments,
+        **options,
     )
 
 
 def everything(solution):
     """All that a solution says of its patients, one row of bytes per patient."""
-    columns = [solution.values, solution.final, solution.status, solution.time_reached, solution.steps, solution.rejected]
+    columns = [
+        solution.values,
+        solution.final,
+        solution.status,
+        solution.time_reached,
+        solution.steps,
+        solution.rejected,
+    ]
     columns += [*solution.crossing_time.values(), *solution.extinct_time.values(), *solution.tangents.values()]
     columns += [a for pair in solution.extreme.values() for a in pair]
     count = len(solution.status)
@@ -137,7 +160,9 @@ def test_one_patient_that_changes_leaves_the_others(models, plain):
     model, arguments = kimmel(models, np.arange(COUNT))
     arguments["parameters"]["baseline_tumour_volume"][17] *= 2
     times = arguments.pop("times")
-    found = everything(solve(model, arguments.pop("parameters"), times, patient_ids=1000 + np.arange(COUNT), rtol=1e-5, **arguments))
+    found = everything(
+        solve(model, arguments.pop("parameters"), times, patient_ids=1000 + np.arange(COUNT), rtol=1e-5, **arguments)
+    )
     assert np.flatnonzero((found != plain("kimmel")).any(axis=1)).tolist() == [17]
 
 
@@ -165,7 +190,11 @@ def test_rounds_keep_all_that(models, case, options):
 
     days = [3.0, 14.0, 28.0] if case == "kimmel" else [1.5, 3.0, 8.5]
     whole = everything(run(case, models, rounds=days, visit=visit, threads=1))
-    order = _random(7).permutation(COUNT) if options.pop("order", False) else np.array(options.pop("rows", np.arange(COUNT)))
+    order = (
+        _random(7).permutation(COUNT)
+        if options.pop("order", False)
+        else np.array(options.pop("rows", np.arange(COUNT)))
+    )
     assert np.array_equal(everything(run(case, models, rows=order, rounds=days, visit=visit, **options)), whole[order])
 
 

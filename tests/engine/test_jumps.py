@@ -39,7 +39,10 @@ def test_uniform_numbers_are_those_of_the_streams():
     stub = "define void @prepare(i64 %a, ptr %b, ptr %c) {\n  ret void\n}\n"
     text = declarations(lanes) + write_functions(lanes) + random_ir.write_draws(lanes) + f.text() + stub
     kernel = _load(Layout(), Request(()), lanes, _machine_code(text), was_cached=False)
-    for seed, patient, purpose in ((0, 0, random_ir.PURPOSE_JUMP), (2**63 + 12345, 2**40 + 7, random_ir.PURPOSE_JUMP + 1)):
+    for seed, patient, purpose in (
+        (0, 0, random_ir.PURPOSE_JUMP),
+        (2**63 + 12345, 2**40 + 7, random_ir.PURPOSE_JUMP + 1),
+    ):
         found = np.empty(257)
         block = np.array([seed, patient, purpose, found.ctypes.data, len(found)], np.uint64)
         kernel.advance(ctypes.c_void_p(block.ctypes.data))
@@ -136,12 +139,16 @@ def test_a_growing_clone_dies_out_with_chance_death_over_birth(models):
     """Supercritical: (d/b)^n0 in the end; the others leave the threshold and grow without chance."""
     found = solve(models.Clone, {"start": np.full(MANY, 2.0), "birth": 1.0, "death": 0.6}, [12.0, 60.0], seed=3)
     expected = 0.6**2
-    assert np.isfinite(found.extinct_time["cells"]).mean() == pytest.approx(expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY))
+    assert np.isfinite(found.extinct_time["cells"]).mean() == pytest.approx(
+        expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY)
+    )
     mean, spread = found["tumour_cells"][:, 0].mean(), found["tumour_cells"][:, 0].std() / np.sqrt(MANY)
     assert abs(mean - 2 * np.exp(0.4 * 12)) < SIGMA * spread
     large = found["tumour_cells"][:, 0] >= 200  # where the process ends and the equation goes on
     assert large.sum() > 1000
-    assert found["tumour_cells"][large, 1] == pytest.approx(found["tumour_cells"][large, 0] * np.exp(0.4 * 48), rel=1e-4)
+    assert found["tumour_cells"][large, 1] == pytest.approx(
+        found["tumour_cells"][large, 0] * np.exp(0.4 * 48), rel=1e-4
+    )
 
 
 def test_hand_over_at_the_threshold(models):
@@ -149,12 +156,16 @@ def test_hand_over_at_the_threshold(models):
     birth, death = 0.1, 1.0
     fall = np.log(10) / (death - birth)
     times = fall + np.array([-0.5, -1e-6, 2.0, 4.0, 6.0])
-    found = solve(models.Clone, {"start": np.full(MANY, 1000.0), "birth": birth, "death": death}, times, seed=4, rtol=1e-8)
+    found = solve(
+        models.Clone, {"start": np.full(MANY, 1000.0), "birth": birth, "death": death}, times, seed=4, rtol=1e-8
+    )
     values = found["tumour_cells"]
     assert values[:, :2] == pytest.approx(np.tile(100 * np.exp(0.9 * np.array([0.5, 1e-6])), (MANY, 1)), rel=1e-6)
     for k in (2, 3, 4):
         expected = extinct_by(times[k] - fall, 100, birth, death)
-        assert (values[:, k] == 0).mean() == pytest.approx(expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY) + 1e-9)
+        assert (values[:, k] == 0).mean() == pytest.approx(
+            expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY) + 1e-9
+        )
 
 
 def test_a_start_between_whole_numbers_is_rounded_by_chance(models):
@@ -201,8 +212,12 @@ def test_death_that_wanes(models):
     for k, t in enumerate(times):
         j = quad(lambda s: death * np.exp(-wane * s + lean(s)), 0, t, epsabs=1e-12, epsrel=1e-10)[0]
         expected = (j / (1 + j)) ** start
-        assert (found["tumour_cells"][:, k] == 0).mean() == pytest.approx(expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY))
-        second = quad(lambda s: (birth + death * np.exp(-wane * s)) * np.exp(lean(s)), 0, t, epsabs=1e-12, epsrel=1e-10)[0]
+        assert (found["tumour_cells"][:, k] == 0).mean() == pytest.approx(
+            expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY)
+        )
+        second = quad(
+            lambda s: (birth + death * np.exp(-wane * s)) * np.exp(lean(s)), 0, t, epsabs=1e-12, epsrel=1e-10
+        )[0]
         spread = np.sqrt(start * np.exp(-2 * lean(t)) * second / MANY)
         assert abs(found["tumour_cells"][:, k].mean() - start * np.exp(-lean(t))) < SIGMA * spread
 
@@ -214,13 +229,19 @@ def test_cells_given_to_an_extinct_clone_live(models):
     found = solve(models.Clone, parameters, [9.0, 10.0, 11.0, 30.0], doses=[Dose("cells", 20.0, at=10.0)], seed=3)
     assert (found["tumour_cells"][:, 0] == 0).mean() > 0.999
     expected = extinct_by(1.0, 20, 0.3, 3.0)
-    assert (found["tumour_cells"][:, 2] == 0).mean() == pytest.approx(expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY))
+    assert (found["tumour_cells"][:, 2] == 0).mean() == pytest.approx(
+        expected, abs=SIGMA * np.sqrt(expected * (1 - expected) / MANY)
+    )
     assert found.extinct_time["cells"].min() >= 10
 
 
 def test_fractions_of_cells_given_to_a_clone_are_rounded_by_chance(models):
     found = solve(
-        models.Clone, {"birth": 0.0, "death": 0.0, "start": np.full(MANY, 3.0)}, [2.0], doses=[Dose("cells", 2.25, at=1.0)], seed=3
+        models.Clone,
+        {"birth": 0.0, "death": 0.0, "start": np.full(MANY, 3.0)},
+        [2.0],
+        doses=[Dose("cells", 2.25, at=1.0)],
+        seed=3,
     )["tumour_cells"][:, 0]
     assert set(found) == {5.0, 6.0}
     assert found.mean() == pytest.approx(5.25, abs=SIGMA * np.sqrt(0.1875 / MANY))
@@ -229,7 +250,13 @@ def test_fractions_of_cells_given_to_a_clone_are_rounded_by_chance(models):
 def test_an_infusion_into_a_clone_is_not_lost(models):
     """Refused, or given: 1e6 cells within a day, of which some are there at the end of it."""
     try:
-        found = solve(models.Clone, {"death": np.full(50, 3.0)}, [9.0, 11.0], doses=[Dose("cells", 1e6, at=10.0, duration=1.0)], seed=1)
+        found = solve(
+            models.Clone,
+            {"death": np.full(50, 3.0)},
+            [9.0, 11.0],
+            doses=[Dose("cells", 1e6, at=10.0, duration=1.0)],
+            seed=1,
+        )
     except InputError:
         return
     expected = 1e6 / 2.7 * (1 - np.exp(-2.7))
@@ -249,7 +276,9 @@ def test_an_infusion_that_begins_while_cells_are_counted(models):
 
 
 def test_a_reset_to_many_cells_leaves_the_process(models):
-    found = solve(models.Clone, {"death": np.full(20, 3.0)}, [10.0, 11.0], doses=[Change("cells", 1e6, at=10.0)], seed=1)
+    found = solve(
+        models.Clone, {"death": np.full(20, 3.0)}, [10.0, 11.0], doses=[Change("cells", 1e6, at=10.0)], seed=1
+    )
     assert found["tumour_cells"] == pytest.approx(np.tile([1e6, 1e6 * np.exp(-2.7)], (20, 1)), rel=1e-5)
     assert np.isnan(found.extinct_time["cells"]).all()
 
@@ -333,7 +362,9 @@ def oracle(p, volumes, end=600.0):
         n, c, r, _ = y
         total = n + c
         missing = total - p["normal_t_capacity"]
-        growth = p["car_t_growth"] + p["growth_signal"] * missing**2 / (p["growth_signal_width"] * total**2 + missing**2)
+        growth = p["car_t_growth"] + p["growth_signal"] * missing**2 / (
+            p["growth_signal_width"] * total**2 + missing**2
+        )
         death = p["kill_rate"] * c / (p["half_kill_car_t"] + c)
         return np.array([
             -p["normal_t_growth"] * n * np.log(total / p["normal_t_capacity"]), -growth * c * np.log(total / p["car_t_capacity"]),
@@ -359,7 +390,9 @@ def oracle(p, volumes, end=600.0):
             now = np.isnan(at_hand_over[v]) & (new[2] >= level)
             progressed[v] |= np.isnan(at_hand_over[v]) & ~now & (-lowest > np.log(1.2))
             if now.any():
-                at_hand_over[v][now] = _hand_over(h, *(a[:, now] for a in (y, k1, new, k_new)), np.broadcast_to(level, count)[now])
+                at_hand_over[v][now] = _hand_over(
+                    h, *(a[:, now] for a in (y, k1, new, k_new)), np.broadcast_to(level, count)[now]
+                )
         y = new
     found = []
     for level, g, gone in zip(levels, at_hand_over, progressed, strict=True):
@@ -435,5 +468,7 @@ def test_published_chances_of_cure(shared_data):
             assert cured == pytest.approx(oracle(parameters, [volume])[0].mean(), abs=SIGMA * 0.5 / np.sqrt(count))
         print(f"{row['sweep']:>22} {x:8.3g} {volume:9.1f} {published:9.3f} {cured:7.3f} {scores[-1]:+6.2f}")
     rest = np.delete(scores, odd)
-    print(f"without the odd row: mean z {rest.mean():+.2f}, root mean square {np.sqrt(np.mean(rest**2)):.2f}, largest {np.abs(rest).max():.2f}")
+    print(
+        f"without the odd row: mean z {rest.mean():+.2f}, root mean square {np.sqrt(np.mean(rest**2)):.2f}, largest {np.abs(rest).max():.2f}"
+    )
     assert np.abs(rest).max() < SIGMA

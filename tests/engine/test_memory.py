@@ -19,7 +19,8 @@ def parameters(ids):
     return typical | {{"kill_rate": typical["kill_rate"] * np.exp(0.3 * z[:, 0]), "dose": 1e8 * np.exp(0.3 * z[:, 1])}}
 
 total, count = 0.0, 0
-for part in solve_in_blocks(model, parameters, np.arange({count}, dtype=np.uint64), np.linspace(1, 28, 28), outputs=["car_t_blood"], rtol=1e-3):
+ids, days = np.arange({count}, dtype=np.uint64), np.linspace(1, 28, 28)
+for part in solve_in_blocks(model, parameters, ids, days, outputs=["car_t_blood"], rtol=1e-3):
     assert not part.failed.any()
     total += part.values[:, -1, 0].sum()
     count += len(part.values)
@@ -28,7 +29,9 @@ print(count, total / count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss /
 
 
 def run(count):
-    done = subprocess.run([sys.executable, "-c", CODE.format(count=count)], capture_output=True, text=True, env=os.environ, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(count=count)], capture_output=True, text=True, env=os.environ, check=False
+    )
     assert done.returncode == 0, done.stderr
     seen, mean, megabytes = done.stdout.split()
     return int(seen), float(mean), float(megabytes)

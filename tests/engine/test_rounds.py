@@ -1,4 +1,4 @@
-"""Rounds: what a visit changes is what an event would have changed; what it may not do; how a long solve is interrupted."""
+"""Rounds: what a visit changes is what an event would have changed; what it may not do; how Ctrl-C is answered."""
 
 import os
 import signal
@@ -41,7 +41,9 @@ def test_a_visit_that_changes_nothing_changes_nothing_that_matters(models):
 
 def test_states_set_at_a_round_are_as_by_an_event(models):
     parameters = {"before": np.array([50.0, 40, 30, 20])}
-    at_round = solve(models.OneCompartment, parameters, TIMES, rounds=[2.0], visit=each("drug", lambda w: 7.0 * BY), rtol=1e-10)
+    at_round = solve(
+        models.OneCompartment, parameters, TIMES, rounds=[2.0], visit=each("drug", lambda w: 7.0 * BY), rtol=1e-10
+    )
     by_event = solve(models.OneCompartment, parameters, TIMES, doses=[Change("drug", 7.0 * BY, at=2.0)], rtol=1e-10)
     compare(at_round, by_event)
     assert at_round["concentration"][:, 3] == pytest.approx(0.7 * BY)  # on the day of the round: just after it
@@ -49,7 +51,9 @@ def test_states_set_at_a_round_are_as_by_an_event(models):
 
 def test_states_multiplied_at_rounds_are_their_closed_form(models):
     parameters = {"before": np.array([50.0, 40, 30, 20])}
-    found = solve(models.OneCompartment, parameters, TIMES, rounds=DAYS, visit=each("drug", lambda w: w["drug"] * BY), rtol=1e-10)
+    found = solve(
+        models.OneCompartment, parameters, TIMES, rounds=DAYS, visit=each("drug", lambda w: w["drug"] * BY), rtol=1e-10
+    )
     rounds = (TIMES >= 2).astype(int) + (TIMES >= 4)
     expected = parameters["before"][:, None] / 10 * BY[:, None] ** rounds * np.exp(-0.2 * TIMES)
     assert found["concentration"] == pytest.approx(expected, rel=1e-8, abs=1e-9)
@@ -98,7 +102,15 @@ def test_an_event_on_the_day_of_a_round_follows_the_visit(models):
         seen.append(ward["drug"].copy())
         ward["drug"] = 3.0
 
-    found = solve(models.OneCompartment, {"before": 50.0}, [2.0, 4.0], doses=[Dose("drug", 10.0, at=2.0)], rounds=[2.0], visit=visit, rtol=1e-9)
+    found = solve(
+        models.OneCompartment,
+        {"before": 50.0},
+        [2.0, 4.0],
+        doses=[Dose("drug", 10.0, at=2.0)],
+        rounds=[2.0],
+        visit=visit,
+        rtol=1e-9,
+    )
     assert seen[0] == pytest.approx([50 * np.exp(-0.4)], rel=1e-7)
     assert found["concentration"][0] == pytest.approx([1.3, 1.3 * np.exp(-0.4)], rel=1e-7)
 
@@ -107,9 +119,20 @@ def test_what_a_visit_sees(models):
     seen = []
 
     def visit(ward):
-        seen.append((ward.number, ward.time, ward["x"].copy(), ward["turn"].copy(), ward["slope"].copy(), ward.running.copy()))
+        seen.append(
+            (ward.number, ward.time, ward["x"].copy(), ward["turn"].copy(), ward["slope"].copy(), ward.running.copy())
+        )
 
-    solve(models.Switched, {"turn": [1.0, 3.0]}, [7.0], outputs=["x"], rounds=[1.0, 2.5], visit=visit, rtol=1e-10, patient_ids=[4, 9])
+    solve(
+        models.Switched,
+        {"turn": [1.0, 3.0]},
+        [7.0],
+        outputs=["x"],
+        rounds=[1.0, 2.5],
+        visit=visit,
+        rtol=1e-10,
+        patient_ids=[4, 9],
+    )
     (number, day, x, turn, slope, running), second = seen
     assert (number, day) == (0, 1.0)
     assert x == pytest.approx(np.exp([0.9, 0.9]), rel=1e-8)
@@ -130,7 +153,9 @@ def test_permuted_patients_give_permuted_results(models):
     birth, ids = np.linspace(0.5, 1.5, 60), np.arange(60) + 100
     order = np.random.default_rng(0).permutation(60)
     whole = solve(models.Lotka, {"birth": birth}, TIMES, rounds=DAYS, visit=visit, patient_ids=ids)
-    mixed = solve(models.Lotka, {"birth": birth[order]}, TIMES, rounds=DAYS, visit=visit, patient_ids=ids[order], threads=3)
+    mixed = solve(
+        models.Lotka, {"birth": birth[order]}, TIMES, rounds=DAYS, visit=visit, patient_ids=ids[order], threads=3
+    )
     assert np.array_equal(mixed.values, whole.values[order])
 
 
@@ -150,7 +175,12 @@ def test_rounds_at_the_start_the_end_and_beyond(models):
 def test_stop_ends_the_follow_up_then(models):
     """Outputs on the day of the stop are there, later ones are NaN, and the patient has not failed."""
     found = solve(
-        models.OneCompartment, {"before": [50.0, 20.0]}, TIMES, rounds=[2.0], visit=lambda w: w.stop(w["concentration"] > 2), rtol=1e-9
+        models.OneCompartment,
+        {"before": [50.0, 20.0]},
+        TIMES,
+        rounds=[2.0],
+        visit=lambda w: w.stop(w["concentration"] > 2),
+        rtol=1e-9,
     )
     assert not found.failed.any()
     assert found.time_reached == pytest.approx([2.0, 7.0])
@@ -189,10 +219,14 @@ def test_extremes_and_crossings_are_kept_over_rounds(models):
 def test_streams_go_on_over_rounds(models):
     """A jump model with rounds keeps the law: chance of extinction on day 9 as Kendall has it for day 9 from day 0."""
     n = 8000
-    found = solve(models.Clone, {"death": np.full(n, 0.5)}, [9.0], rounds=np.arange(1, 9, 0.5), visit=lambda w: None, seed=2)
+    found = solve(
+        models.Clone, {"death": np.full(n, 0.5)}, [9.0], rounds=np.arange(1, 9, 0.5), visit=lambda w: None, seed=2
+    )
     e = np.exp(0.2 * 9)
     expected = (0.5 * (1 - e) / (0.3 - 0.5 * e)) ** 20
-    assert np.isfinite(found.extinct_time["cells"]).mean() == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / n))
+    assert np.isfinite(found.extinct_time["cells"]).mean() == pytest.approx(
+        expected, abs=4 * np.sqrt(expected * (1 - expected) / n)
+    )
 
 
 @pytest.mark.parametrize(

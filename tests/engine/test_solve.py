@@ -161,7 +161,7 @@ def test_a_switch_at_a_day_that_differs_per_patient(models):
     found = solve(models.Switched, {"turn": turn}, TIMES, outputs=["x", "slope"], rtol=1e-11)
     up, down = np.minimum(TIMES, turn[:, None]), np.maximum(TIMES - turn[:, None], 0)
     assert found["x"] == pytest.approx(np.exp(0.9 * up - 0.3 * down), rel=1e-9)
-    assert np.array_equal(found["slope"], np.where(TIMES < turn[:, None], 0.9, -0.3))
+    assert np.array_equal(found["slope"], np.where(turn[:, None] > TIMES, 0.9, -0.3))
     assert found.rejected.max() <= 2  # the switch is a stop, not a place where steps fail
 
 
@@ -225,7 +225,12 @@ def test_crossing_downward_and_stop(models):
     half = np.log(2) / (clearance / VOLUME)
     watch = {"half": Crossing("concentration", below=5.0, stop=True)}
     found = solve(
-        models.OneCompartment, {"clearance": clearance}, [0, 1, 2, 3, 5.0], doses=[Dose("drug", 100.0)], crossings=watch, rtol=1e-10
+        models.OneCompartment,
+        {"clearance": clearance},
+        [0, 1, 2, 3, 5.0],
+        doses=[Dose("drug", 100.0)],
+        crossings=watch,
+        rtol=1e-10,
     )
     assert found.crossing_time["half"] == pytest.approx(np.where(half <= 5, half, np.nan), rel=1e-8, nan_ok=True)
     assert found.time_reached == pytest.approx(np.minimum(half, 5), rel=1e-8)
@@ -313,7 +318,11 @@ def test_extremes_at_the_ends_and_at_doses(models):
 def test_a_peak_ends_with_a_stop(models):
     """The highest value of logistic growth that is stopped at 1000 cells is 1000 cells."""
     found = solve(
-        models.Logistic, {}, [60.0], crossings={"up": Crossing("cells", above=1000.0, stop=True)}, extremes={"peak": Extreme("cells")}
+        models.Logistic,
+        {},
+        [60.0],
+        crossings={"up": Crossing("cells", above=1000.0, stop=True)},
+        extremes={"peak": Extreme("cells")},
     )
     assert found.extreme["peak"][1][0] == pytest.approx(1000.0, rel=1e-9)
     assert found.extreme["peak"][0][0] == pytest.approx(found.crossing_time["up"][0])
@@ -435,7 +444,7 @@ def test_a_start_that_is_not_finite_is_marked(models):
     found = solve(Shared, {"share": [1.0, 0.0, 2.0]}, [0.0, 1.0])
     assert found["quantity"] == pytest.approx(np.array([[5, 5], [np.nan] * 2, [2.5, 2.5]]), nan_ok=True)
     (failure,) = found.failures()
-    assert (failure.row, failure.worst_state, failure.reason) [:2] == (1, "x")
+    assert (failure.row, failure.worst_state, failure.reason)[:2] == (1, "x")
     assert failure.reason.startswith("the start is not finite")
 
     def visit(ward):  # the patient that failed must not stand in the way of the others
@@ -458,7 +467,9 @@ def test_a_rate_that_becomes_undefined_is_marked(models):
         outputs = {"quantity": output(x, "1", "quantity")}
 
     found = solve(Vanishing, {"speed": [1.0, 0.1]}, [0.0, 0.25, 2.0], rtol=1e-8)
-    assert found["quantity"] == pytest.approx(np.array([[1, np.sqrt(0.5), np.nan], [1, np.sqrt(0.95), np.sqrt(0.6)]]), rel=1e-6, nan_ok=True)
+    assert found["quantity"] == pytest.approx(
+        np.array([[1, np.sqrt(0.5), np.nan], [1, np.sqrt(0.95), np.sqrt(0.6)]]), rel=1e-6, nan_ok=True
+    )
     (failure,) = found.failures()
     assert failure.row == 0
     assert failure.time_reached == pytest.approx(0.5, abs=1e-4)
@@ -511,6 +522,34 @@ def test_a_power_below_one_at_zero(models):
     assert not found.failed.any()
 
 
+def test_small_numbers_cost_no_more_steps_than_large_ones():
+    """u' = -u^1.7 in another unit: x = small * u has the rate small^(-0.7) and must take the same steps, within a few."""
+    from livingdrug.model import Model, ddt, output, parameter, state
+
+    class Scaled(Model):
+        """A power law, to be scaled."""
+
+        rate = parameter(1.0, "1/day", "rate")
+        p = parameter(1.7, "1", "exponent")
+        start = parameter(1.0, "1", "start")
+        x = state("1", "quantity", initial=start, floor=1e-30)
+        equations = {ddt(x): -rate * x**p}
+        outputs = {"quantity": output(x, "1", "quantity")}
+
+    start = 10.0 ** np.array([0, -3, -5, -7, -9, -12, -20])
+    found = solve(Scaled, {"start": start, "rate": start**-0.7}, [1.0, 100.0], rtol=1e-8)
+    expected = (1 + 0.7 * np.array([1.0, 100])) ** (-1 / 0.7)
+    assert found["quantity"] / start[:, None] == pytest.approx(np.tile(expected, (7, 1)), rel=1e-6)
+    assert found.steps.max() <= 1.1 * found.steps[0]
+
+
+def test_sums_that_the_equations_keep_are_kept(models):
+    """Mass balance: a Rosenbrock step keeps every linear invariant to rounding, whatever the tolerance."""
+    for model, total in ((models.Chain, 3.0), (models.Robertson, 1.0)):
+        found = solve(model, {}, [0.1, 10.0, 1000.0], outputs=[*model.states], rtol=1e-3)
+        assert found.values.sum(axis=2) == pytest.approx(np.full((1, 3), total), rel=1e-10)
+
+
 # -- what a solution says ---------------------------------------------------------------------------------------------
 def test_a_solution_says_what_it_holds(models):
     found = solve(models.Lotka, {"birth": [1.0, 1.1]}, [0, 1.0], patient_ids=[7, 12])
@@ -534,3 +573,21 @@ def test_no_patients_is_no_error(models):
 
 def test_errors_of_the_engine_are_of_the_package():
     assert issubclass(InputError, LivingDrugError)
+
+
+def test_a_condition_on_a_state_is_followed_by_the_error_control():
+    """Growth by 1/day below 100 cells, then none: x = min(10 exp(t), 100), by hand."""
+
+    class Ceiling(Model):
+        """Growth that ends at a ceiling."""
+
+        cells = state("cell", "cells", initial=10.0)
+        growth = parameter(1.0, "1/day", "growth")
+        ceiling = parameter(100.0, "cell", "ceiling")
+        equations = {ddt(cells): where(cells < ceiling, growth * cells, 0)}
+        outputs = {"tumour_cells": cells}
+
+    times = np.array([0.0, 1.0, 2.0, 3.0, 5.0])
+    found = solve(Ceiling, {}, times, rtol=1e-8)
+    assert found.status[0] == 0
+    np.testing.assert_allclose(found["tumour_cells"][0], np.minimum(10 * np.exp(times), 100), rtol=1e-4)

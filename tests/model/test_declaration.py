@@ -168,11 +168,6 @@ WRONG = {
         r"can be raised to a number only",
     ),
     "exponent with a unit": (dict(outputs=lambda b: {"car_t_blood": 2 ** b["cells"] / b["blood"]}), "an exponent has no unit"),
-    "condition on a state": (
-        dict(equations=lambda b: {ddt(b["cells"]): where(b["growth"] * b["cells"] < b["growth"] * b["cells"], 1, 2)
-                                  * b["growth"] * b["cells"]}),
-        "depends on a state, where the solver cannot stop",
-    ),
     "time not alone": (
         dict(equations=lambda b: {ddt(b["cells"]): where(2 * time < b["peak"], 1, 2) * b["growth"] * b["cells"]}),
         "time must stand alone",

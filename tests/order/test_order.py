@@ -175,7 +175,8 @@ def test_dense_output_has_order_4(model, share):
     lengths = np.array([1 / 32, 1 / 48, 1 / 64, 1 / 96])
     starts = np.linspace(0.1, 0.9, 9)
     errors = [
-        np.mean([np.abs(run({}, t, h, 1, share)[1] - model.exact(t + share * h)).max() for t in starts]) for h in lengths
+        np.mean([np.abs(run({}, t, h, 1, share)[1] - model.exact(t + share * h)).max() for t in starts])
+        for h in lengths
     ]
     assert slope(lengths, errors) == pytest.approx(5, abs=0.2)
 
@@ -185,7 +186,9 @@ def test_dense_output_keeps_order_4_where_the_problem_is_stiff(share):
     """There one power less is left inside a step: h^4, the order that Steinebach 2023 states."""
     run = fixed_steps(Followed)
     lengths = np.array([1 / 8, 1 / 16, 1 / 32, 1 / 64])
-    errors = [np.abs(run({"small": 1e-10}, 0.3, h, 1, share)[1] - Followed.exact(0.3 + share * h)).max() for h in lengths]
+    errors = [
+        np.abs(run({"small": 1e-10}, 0.3, h, 1, share)[1] - Followed.exact(0.3 + share * h)).max() for h in lengths
+    ]
     assert slope(lengths, errors) == pytest.approx(4, abs=0.2)
 
 

@@ -23,7 +23,7 @@ PLAN = {
         {"parameter": "baseline_tumour_volume", "column": "baseline_tumour_mL"},
     ],
     "varied": ["tumour_growth", "kill_rate"],
-    "variation": {"kind": "normal", "mean": 1.0, "sd": 0.05, "unit": "1"},
+    "variation": {"kind": "lognormal", "median": 1.0, "log_sd": 0.05, "unit": "1"},
 }
 DAYS = [0.0, 7.0, 28.0, 180.0]
 
@@ -111,7 +111,9 @@ def test_cells_are_not_made_from_nothing(whole):
     """Engineering and seeding never end with more cells than went in; the dose and what is left are what was harvested."""
     columns = {n: whole["release"].patients[n] for n in whole["release"].patients.columns}
     assert np.all(columns["engineered_t_cells"] <= columns["collected_t_cells"])
-    assert np.all(columns["engineered_t_cells"] + columns["preparation_loss"] == pytest.approx(columns["collected_t_cells"]))
+    assert np.all(
+        columns["engineered_t_cells"] + columns["preparation_loss"] == pytest.approx(columns["collected_t_cells"])
+    )
     assert columns["seeded_t_cells"] + columns["kept_t_cells"] == pytest.approx(columns["engineered_t_cells"])
     assert np.all(columns["harvested_car_t_cells"] <= columns["harvested_t_cells"])
     assert columns["dose_cells"] + columns["left_over_car_t_cells"] == pytest.approx(columns["harvested_car_t_cells"])

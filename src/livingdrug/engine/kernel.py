@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from livingdrug.engine import inside, jumps, random_ir
 from livingdrug.engine.functions import write_functions
-from livingdrug.engine.ir import Function, Value, declarations
+from livingdrug.engine.ir import Function, Value, Variable, declarations
 from livingdrug.engine.lowering import Request, System
 from livingdrug.engine.step import Formulas, Step
 from livingdrug.engine.tangents import TangentStep
@@ -299,14 +299,31 @@ class Kernel:
         """Step all lanes once and deal with what happened."""
         f = self.f
         self.t, self.stop, self.end = self.get("t"), self.get("stop"), self.get("end")
-        h = proposed = self.get("h")
-        layout, system = self.layout, self.system
-        for jump in layout.jumps:
+        for jump in self.layout.jumps:
             inside.write_outputs_at_start(self, jumps.is_counting(self, jump) & self.active_mask())
+        proposed = self.get("h")
         halt = jumps.halt(self)
         left = halt - self.t
-        last = h >= left * 0.999
-        self.h = f.select(last, left, f.select(h > left * 0.5, left * 0.5, h))
+        last = proposed >= left * 0.999
+        self.h = f.select(last, left, f.select(proposed > left * 0.5, left * 0.5, proposed))
+        self.write_step()
+        ok, growth, error = self.judge()
+        ok = ok & self.active_mask()
+        stopped = f.variable("i", 0)
+        arrived = self.look_inside(ok, f.select(last, halt, self.t + self.h), stopped)
+        self.accept(ok, arrived)
+        self.put("last_error", f.select(ok, f.select(error > -7.0, error, f.like(error, -7.0)), self.get("last_error")))
+        next_step = self.h * growth
+        shortened = ok & last & (next_step < proposed)  # the stop shortened the step, not the error
+        self.put("h", f.select(shortened, proposed, next_step))
+        jumps.count_cells(self, ok)
+        now = self.get("t")
+        self.finish(f.any_bits(ok & (now >= self.stop)) | stopped.get(), stopped.get())
+        self.give_up(ok, next_step)
+
+    def write_step(self) -> None:
+        """The step itself, and its tangents."""
+        f, system = self.f, self.system
         x = [f.load(self.slots, i, "v") for i in range(self.n)]
         roots = [*system.rates, *system.slopes.values(), *system.rates_by_time]
         roots += [] if system.tangents is None else system.tangents.roots()
@@ -316,42 +333,40 @@ class Kernel:
             self.tangents.write(self.step, formulas)
         for i in range(self.n):
             f.store(self.step.new[i], self.x_new, i)
-        ok, growth, error = self.judge()
-        arrived = f.select(last, halt, self.t + self.h)
-        active = self.active_mask()
-        ok = ok & active
+
+    def look_inside(self, ok: Value, arrived: Value, stopped: Variable) -> Value:
+        """End the step early where something happens in it, and write what is due; returns where it ends."""
+        f = self.f
         new_time = f.array("v", 1)
         f.store(arrived, new_time)
-        stopped = f.variable("i", 0)
         jumps.cut_at_thresholds(self, ok, new_time)
         jumps.cut_at_jumps(self, ok, new_time)
         inside.watch_crossings(self, ok, new_time, stopped)
         inside.watch_extremes(self, ok, new_time)
         arrived = f.load(new_time, 0, "v")
         inside.write_outputs(self, ok, arrived, stopped)
+        return arrived
+
+    def accept(self, ok: Value, arrived: Value) -> None:
+        """Move the accepted lanes to the end of their step, and count the step in all."""
+        f = self.f
         for i in range(self.n):
             old = f.load(self.slots, i, "v")
             f.store(f.select(ok, f.load(self.x_new, i, "v"), old), self.slots, i)
         if self.tangents is not None:
             self.tangents.accept(ok)
-        counted = f.select(active, f.constant("v", 1.0), f.constant("v", 0.0))
-        refused = f.select(active & ~ok, f.constant("v", 1.0), f.constant("v", 0.0))
-        self.put("steps", self.get("steps") + counted)
-        self.put("rejected", self.get("rejected") + refused)
-        self.put("last_error", f.select(ok, f.select(error > -7.0, error, f.like(error, -7.0)), self.get("last_error")))
-        now = f.select(ok, arrived, self.t)
-        self.put("t", now)
-        next_step = self.h * growth
-        shortened = ok & last & (next_step < proposed)  # the stop shortened the step, not the error
-        self.put("h", f.select(shortened, proposed, next_step))
-        if layout.jumps:
-            jumps.count_cells(self, ok)
-        finished = f.any_bits(ok & (now >= self.stop)) | stopped.get()
-        self.finish(finished, stopped.get())
-        shortest = f.splat(self.arg["shortest_step"])
-        too_small = f.compare("ult", "", next_step, shortest) & ~ok
+        one, none = f.constant("v", 1.0), f.constant("v", 0.0)
+        active = self.active_mask()
+        self.put("steps", self.get("steps") + f.select(active, one, none))
+        self.put("rejected", self.get("rejected") + f.select(active & ~ok, one, none))
+        self.put("t", f.select(ok, arrived, self.t))
+
+    def give_up(self, ok: Value, next_step: Value) -> None:
+        """Find the lanes whose step has become too small, or that have taken too many."""
+        f = self.f
+        too_small = f.compare("ult", "", next_step, f.splat(self.arg["shortest_step"])) & ~ok
         too_many = self.get("steps") > f.splat(self.arg["most_steps"])
-        failing = f.any_bits((too_small | too_many) & active) & self.active.get() & ~self.wanted.get()
+        failing = f.any_bits(too_small | too_many) & self.active.get() & ~self.wanted.get()
         with f.when(failing.differs(0)):
             self.fail(failing, too_small)
 

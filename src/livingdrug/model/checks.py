@@ -227,14 +227,13 @@ def _checked_formula(model: type[Model], place: str, value: Any, allowed: tuple[
 
 
 def _check_condition(model: type[Model], place: str, comparison: Expression) -> None:
-    """A condition must be known from time and parameters, so that the solver can stop exactly where it changes."""
+    """A condition that compares time with what is known must be one at which the solver can stop.
+
+    A condition on states is allowed as it is: it is followed by the error control, not located.
+    """
     sides = comparison.operands
     if any(s.kind == "state" for side in sides for s in symbols_in(side)):
-        raise DeclarationError(
-            f"{model.name}: {place}: the condition {formula_text(comparison)} depends on a state, where the solver "
-            "cannot stop "
-            "exactly; write minimum(x, y) or maximum(x, y), or use jumps"
-        )
+        return
     if any(side is not time and time in symbols_in(side) for side in sides):
         raise DeclarationError(
             f"{model.name}: {place}: in the condition {formula_text(comparison)} time must stand alone on its side, "
