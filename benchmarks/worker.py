@@ -13,7 +13,7 @@ from benchmarks.problems import PROBLEMS, errors, gradient_errors
 
 LONG_ENOUGH = 1.0
 """CPU seconds that a timed run should take."""
-MOST_PATIENTS = 8_000
+MOST_PATIENTS = 4_000
 
 
 def start() -> None:
@@ -86,7 +86,7 @@ def search(name: str, problem: str, targets: list[float], method: str | None) ->
 
 
 def timed(name: str, problem: str, tolerance: float, method: str | None, per_second: float) -> tuple[float, float]:
-    """Patients per CPU second and per wall second, over runs of at most 8 000 patients, one second of CPU or more."""
+    """Patients per CPU second and per wall second, over runs of at most 4 000 patients, one second of CPU or more."""
     wanted = int(np.clip(per_second * LONG_ENOUGH, 50, MOST_PATIENTS if method else MOST_PATIENTS // 8))
     count = -(-wanted // 200) * 200 if wanted > 200 else wanted
     parameters = PROBLEMS[problem].sample(count, seed=7)

@@ -26,6 +26,7 @@ FAR = 3.0
 HORIZON = 2000.0
 DEEP = 5e8  # cells in the body per cell/uL of blood, as in the published code
 VOLUMES = {"min": 2.3, "median": 94.84, "max": 1275.3}  # mL, of the 96 patients
+TUMOURS = {"min": "smallest tumour", "median": "median tumour", "max": "largest tumour"}
 ODD = ("tumour_growth", 0.04, "max")
 SWEEPS = {
     "tumour_growth": ("growth rate of the tumour, 1/day", lambda x: {"tumour_growth": x}),
@@ -102,7 +103,12 @@ def page(rows: list[Row]) -> str:
     (odd,) = [row for row in rows if row.name == ODD]
     parts = [HEAD.format(rows=len(rows), patients=PATIENTS, seed=SEED)]
     for sweep, (words, _) in SWEEPS.items():
-        parts += [f"## By {words}", "", "| value | tumour | published | ours | difference | z |", "|---|---|---|---|---|---|"]
+        parts += [
+            f"## By {words}",
+            "",
+            "| value | tumour | published | ours | difference | z |",
+            "|---|---|---|---|---|---|",
+        ]
         parts += [line(row) for row in rows if row.sweep == sweep] + [""]
     parts.append(
         TAIL.format(
@@ -126,19 +132,23 @@ def line(row: Row) -> str:
     """Return one line of the table; far rows are bold."""
     z = minus(f"{row.z:+.1f}")
     z = f"**{z}**" if abs(row.z) > FAR else z
-    tumour = row.tumour if row.tumour in VOLUMES else "as given"
-    return f"| {row.value:g} | {tumour} | {row.published:.3f} | {row.ours:.3f} | {minus(f'{row.difference:+.3f}')} | {z} |"
+    tumour = TUMOURS.get(row.tumour, "this volume")
+    return (
+        f"| {row.value:g} | {tumour} | {row.published:.3f} | {row.ours:.3f} | {minus(f'{row.difference:+.3f}')} | {z} |"
+    )
 
 
 def discussed(row: Row) -> str:
     """Return a line that names a far row and what is thought of it."""
-    words = SWEEPS[row.sweep][0].rsplit(",", 1)
-    tumour = f", {row.tumour} tumour" if row.tumour in VOLUMES else ""
+    quantity, unit = SWEEPS[row.sweep][0].rsplit(", ", 1)
     side = "below" if row.difference < 0 else "above"
-    verdict = "same sign and size as the bias described above" if row.difference < 0 else "against the bias: not explained"
+    verdict = (
+        "side and size of the likely cause above" if row.difference < 0 else "against the likely cause; not explained"
+    )
     return (
-        f"- {words[0]} {row.value:g} {words[1].strip()}{tumour}: ours {row.ours:.3f} lies {abs(row.difference):.3f} {side} the published "
-        f"{row.published:.3f} (z {minus(f'{row.z:+.1f}')}); {verdict}."
+        f"- {quantity.capitalize()} {row.value:g} {unit}, {TUMOURS.get(row.tumour, 'this volume')}: "
+        f"ours {row.ours:.3f} lies {abs(row.difference):.3f} {side} the published {row.published:.3f} "
+        f"(z {minus(f'{row.z:+.1f}')}); {verdict}."
     )
 
 
@@ -165,7 +175,8 @@ point, seed {seed}.
 TAIL = """## What the differences say
 
 Without the one row discussed at the end, {below} of {rest} of our values lie below the published ones. The mean
-difference is {mean}, the range {least} to {most}, the root mean square of z {spread}: more than chance, and to one side.
+difference is {mean}, the range {least} to {most}, the root mean square of z {spread}: more than
+chance, and to one side.
 
 The engine's chance itself is checked against Kendall's formula (1948), which is exact for this process: over the
 same distribution of patients both agree within four binomial errors (`tests/engine/test_jumps.py`,

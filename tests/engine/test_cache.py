@@ -171,9 +171,7 @@ def test_a_cached_start_is_light(tmp_path):
     """
     first = json.loads(python(START, LIVINGDRUG_CACHE=str(tmp_path)))
     second = json.loads(python(START, LIVINGDRUG_CACHE=str(tmp_path)))
-    print(
-        f"new model: {first['all']:.2f} s; known model: {second['all']:.2f} s, of which imports {second['imports']:.2f} s"
-    )
+    print(f"new model {first['all']:.2f} s; known model {second['all']:.2f} s, {second['imports']:.2f} s of it imports")
     assert second["heavy"] == []
     assert "numba" not in first["heavy"]
     assert second["value"] == first["value"] == pytest.approx(30.2, abs=0.05)  # Table 1: 30.2 cells/uL on day 7

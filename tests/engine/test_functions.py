@@ -130,7 +130,7 @@ def test_within_the_claimed_ulp_of_mpmath(functions, name):
 
 
 def test_results_that_are_subnormal(functions):
-    """Below 2.2e-308 a double keeps fewer bits: errors count in steps of 5e-324; rounding once more adds half a step."""
+    """Below 2.2e-308 a double keeps fewer bits: errors count in steps of 5e-324, and rounding adds half of one."""
     x = np.random.default_rng(1).uniform(-745.1, -708.4, 1000)
     assert _ulps(functions("exp", x), _exact("exp", x)).max() <= 1.5
     base = np.exp(np.random.default_rng(2).uniform(-3, -0.5, 1000))
@@ -158,7 +158,7 @@ def test_edges_as_numpy_has_them(functions, name):
 
 
 def test_edges_of_pow_as_c99_has_them(functions):
-    """All pairs of edges against C99 annex F.9.4.4 as NumPy implements it: 1**NaN, x**0, odd and even powers of -0 ..."""
+    """All pairs of edges against C99 annex F.9.4.4 as NumPy has it: 1**NaN, x**0, odd and even powers of -0 ..."""
     x, y = (np.array(a) for a in zip(*itertools.product(EDGES, EDGES), strict=True))
     with np.errstate(all="ignore"):
         expected = np.power(x, y)

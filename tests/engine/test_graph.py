@@ -193,7 +193,7 @@ def test_jacobian_of_each_library_model_is_that_of_sympy(name):
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 9), st.data())
 def test_elimination_fills_in_what_the_factors_need(n, data):
-    """No factor of a random matrix with the pattern is nonzero outside the filled pattern, and each pivot is used once."""
+    """No factor of a random matrix has an entry outside the filled pattern, and each pivot is used once."""
     entries = data.draw(st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=3 * n))
     pivots, filled = elimination(n, set(entries))
     assert sorted(pivots) == list(range(n))

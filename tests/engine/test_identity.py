@@ -69,7 +69,14 @@ def exploding(models, rows):
     }
 
 
-CASES = {f.__name__: f for f in (treated, kimmel, kirouac, exploding)}
+def crowded(models, rows):
+    """A jump model whose rates are not proportional to its cells: event after event."""
+    start, crowd = _random(9).integers(1, 60, COUNT).astype(float), _random(10).uniform(0.005, 0.1, COUNT)
+    parameters = {"start": start[rows], "crowd": crowd[rows], "birth": 0.6}
+    return models.Crowded, {"parameters": parameters, "times": np.array([0.5, 2.0, 6.0]), "seed": 4}
+
+
+CASES = {f.__name__: f for f in (treated, kimmel, kirouac, exploding, crowded)}
 
 
 def run(case, models, rows=None, rtol=1e-5, **options):

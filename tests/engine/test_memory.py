@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 CODE = """
-import resource
 import numpy as np
 from livingdrug.engine.solve import solve_in_blocks
 from livingdrug.library import load_model
@@ -24,7 +23,9 @@ for part in solve_in_blocks(model, parameters, ids, days, outputs=["car_t_blood"
     assert not part.failed.any()
     total += part.values[:, -1, 0].sum()
     count += len(part.values)
-print(count, total / count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# not ru_maxrss: that remembers the size of the process that started this one
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(count, total / count, int(peak.split()[1]) / 1024)
 """
 
 

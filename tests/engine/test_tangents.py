@@ -7,6 +7,7 @@ from livingdrug.engine.solve import Change, Crossing, Dose, solve
 from livingdrug.errors import DeclarationError, InputError
 from livingdrug.library import load_model
 from livingdrug.library.stein2019 import Stein2019, transgene
+from livingdrug.model import Model, ddt, output, parameter, state
 
 TIGHT = 1e-10
 
@@ -70,8 +71,8 @@ def test_stein2019_by_hand():
 # -- doses and infusions of the model ---------------------------------------------------------------------------------
 TIMES = np.array([0.0, 0.5, 1.0, 2.2, 2.9, 3.5, 4.0, 8.0])
 VALUES = {
-    "clearance": 2.0, "volume": 10.0, "before": 20.0, "dose": 100.0, "dose_day": 1.3, "infused": 60.0, "infusion_day": 2.1,
-    "infusion_length": 1.2,
+    "clearance": 2.0, "volume": 10.0, "before": 20.0, "dose": 100.0, "dose_day": 1.3,
+    "infused": 60.0, "infusion_day": 2.1, "infusion_length": 1.2,
 }  # fmt: skip
 
 
@@ -251,7 +252,6 @@ def test_rounds_with_tangents_are_right_or_refused(models):
 # -- powers near zero -------------------------------------------------------------------------------------------------
 def test_powers_of_small_numbers():
     """x' = -k x^p: x = (x0^(1-p) + (p-1) k t)^(1/(1-p)), from 1e-7, below the floor of the Jacobian's slope."""
-    from livingdrug.model import Model, ddt, output, parameter, state
 
     class Power(Model):
         """Falls by a power of itself."""

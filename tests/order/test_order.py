@@ -21,7 +21,7 @@ LANES = 2
 
 
 class Followed(Model):
-    """A fast quantity that follows the square of a slow one: y = 1/sqrt(1 + 2 t), z = 1/(1 + 2 t) for every ``small``."""
+    """A fast quantity follows the square of a slow one: y = 1/sqrt(1 + 2 t), z = 1/(1 + 2 t) for every ``small``."""
 
     small = parameter(1.0, "day", "time constant of the fast quantity")
     one = parameter(1.0, "1/day", "unit rate")
@@ -51,7 +51,7 @@ class Driven(Model):
 
 
 class Prothero(Model):
-    """y' = -stiff (y - g) + g' with y = g(t) = exp(-t) + t: stiff and driven by time, where the order of many methods falls."""
+    """y' = -stiff (y - g) + g' with y = g = exp(-t) + t: stiff and driven by time, where many methods lose order."""
 
     stiff = parameter(1e5, "1/day", "stiffness")
     one = parameter(1.0, "1/day", "unit rate")
@@ -159,7 +159,7 @@ def test_the_step_has_order_5(model, parameters):
 
 @pytest.mark.parametrize("stiff", [1e4, 1e6])
 def test_the_error_on_prothero_and_robinson_falls_with_the_stiffness(stiff):
-    """Steinebach 2023 (conditions of Ostermann and Roche): the error is h^4 / (h stiff), so stiffer is more accurate."""
+    """Steinebach 2023, conditions of Ostermann and Roche: the error is h^4 / (h stiff), smaller if stiffer."""
     run = fixed_steps(Prothero)
     counts = np.array([4, 6, 8, 12, 16])
     errors = np.array([global_error(run, Prothero, {"stiff": stiff}, count) for count in counts])
@@ -201,7 +201,7 @@ def test_dense_output_meets_the_ends_of_the_step(model):
 
 
 def test_a_wrong_start_of_a_stiff_part_is_forgotten():
-    """The method is L-stable: with time constants far below the step the fast part is on its curve after a few steps."""
+    """The method is L-stable: with a time constant far below the step the fast part is soon on its curve."""
     run = fixed_steps(Followed)
     slow, fast = run({"small": 1e-12}, 0.0, 0.05, 20, wrong=[0.0, 1.0])[0]
     assert fast == pytest.approx(slow**2, rel=1e-9)

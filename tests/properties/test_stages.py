@@ -108,7 +108,7 @@ def test_no_patient_is_lost_without_a_reason(whole, stage):
 
 
 def test_cells_are_not_made_from_nothing(whole):
-    """Engineering and seeding never end with more cells than went in; the dose and what is left are what was harvested."""
+    """No stage ends with more cells than went in; the dose and what is left are what was harvested."""
     columns = {n: whole["release"].patients[n] for n in whole["release"].patients.columns}
     assert np.all(columns["engineered_t_cells"] <= columns["collected_t_cells"])
     assert np.all(

@@ -154,6 +154,25 @@ def test_failed_patients_are_told(make_outcome):
     assert "None: every patient" not in page
 
 
+def test_a_published_curve_in_the_band_is_said_to_agree(make_outcome):
+    made = make_outcome()
+    made.published_survival = made.survival[["day", "pfs"]].iloc[::4]
+    page = report(made).html
+    assert "The published curve agrees with the simulation: 100\u00a0% of its 26 points are inside the band." in page
+    assert "outside the band" not in page
+    assert 'class="deviates"' not in page
+
+
+@pytest.mark.parametrize(("shift", "fares"), [(-0.3, "better"), (0.3, "worse")])
+def test_a_published_curve_outside_the_band_is_said_to_deviate(make_outcome, shift, fares):
+    made = make_outcome()
+    made.published_survival = made.survival[["day", "pfs"]].iloc[1:].assign(pfs=lambda f: (f["pfs"] + shift).clip(0, 1))
+    page = report(made).html
+    assert "The published curve lies mostly outside the band: only" in page
+    assert f"the simulated patients mostly fare {fares} than in the trial" in page
+    assert "deviates by 30 points, more than chance explains" in page
+
+
 def test_save_writes_the_whole_page_or_nothing(make_outcome, tmp_path, page):
     path = report(make_outcome()).save(tmp_path / "deep" / "report.html")
     assert path.read_text(encoding="utf-8") == page

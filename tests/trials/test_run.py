@@ -157,8 +157,32 @@ def test_a_full_disk_leaves_nothing_half_written(small, tmp_path, monkeypatch):
         patch.setattr(os, "fsync", full)
         with pytest.raises(LivingDrugError, match=r"patients 1 to 10: .*No space left.*finished blocks are kept"):
             small.run(patients=10, folder=tmp_path)
-    assert [path.name for path in (tmp_path / "blocks").iterdir()] == ["run.json"]
+    assert {path.name for path in (tmp_path / "blocks").iterdir()} == {"run.json", "published-cures.json"}
     assert json.loads((tmp_path / "blocks" / "run.json").read_bytes())["patients"] == 10
+
+
+def test_published_chances_of_cure_are_run_once(small, tmp_path, monkeypatch):
+    first = small.run(patients=10, seed=1, folder=tmp_path)
+    from livingdrug.trials import run as module
+
+    def again(*_):
+        raise AssertionError("run again")
+
+    kept = tmp_path / "blocks" / "published-cures.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_published_cure", again)
+        same(small.run(patients=10, seed=1, folder=tmp_path), first)
+    found = json.loads(kept.read_bytes())
+    for wrong in ("{", '{"hash": 1}', json.dumps({**found, "counts": []}), json.dumps({**found, "counts": [[2, 1]]})):
+        kept.write_text(wrong)
+        with pytest.raises(InputError, match=r"published-cures\.json: the file is damaged"):
+            small.run(patients=10, seed=1, folder=tmp_path)
+    kept.write_text(json.dumps({**found, "hash": "0"}))
+    with pytest.raises(InputError, match="belongs to another run"):
+        small.run(patients=10, seed=1, folder=tmp_path)
+    kept.unlink()
+    same(small.run(patients=10, seed=1, folder=tmp_path), first)
+    assert json.loads(kept.read_bytes()) == found
 
 
 def test_failed_solves_are_shown_not_dropped(small, make_fail):

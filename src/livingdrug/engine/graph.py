@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from livingdrug.errors import DeclarationError
 from livingdrug.model.expressions import OPERATIONS, Expression, Number, Symbol, walk
 
-POWER_FLOOR = 1e-6
+POWER_FLOOR = 1e-12
 """Below this base the slope of ``x**p`` is evaluated as ``p * x**p / POWER_FLOOR``.
 
 For p < 1 the true slope is infinite at zero, which no implicit step survives; this one is exact above the floor,
 bounded by ``p * POWER_FLOOR**(p - 1)`` and zero at zero. It enters the Jacobian only, so it can cost steps (the error
 control sees the value, which is exact) but never accuracy."""
 
+_SMALLEST = 1e-300
 _COMMUTATIVE = {"add", "mul", "min", "max", "and", "or"}
 
 
@@ -266,11 +267,13 @@ class Graph:
         if self.is_number(exponent) and self.value[exponent].is_integer():
             below = self.make("pow", base, self.number(self.value[exponent] - 1))
             return self.mul(db, self.mul(exponent, below))
-        floored = self.make("max", base, self.number(self.power_floor))
+        steep = self.make("lt", exponent, self.one)  # only then is the slope at zero infinite
+        floor = self.where(steep, self.number(self.power_floor), self.number(_SMALLEST))
+        floored = self.make("max", base, floor)
         by_base = self.mul(db, self.mul(self.mul(exponent, n), self.inv(floored)))
         if de == self.zero:
             return by_base
-        positive = self.make("max", base, self.number(1e-300))  # x**p log x tends to 0 with x
+        positive = self.make("max", base, self.number(_SMALLEST))  # x**p log x tends to 0 with x
         return self.add(by_base, self.mul(de, self.mul(n, self.make("log", positive))))
 
     def _slope_abs(self, _n: int, a: int, da: int) -> int:

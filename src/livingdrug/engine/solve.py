@@ -3,7 +3,7 @@
 Example:
     >>> from livingdrug.engine.solve import solve
     >>> from livingdrug.library import load_model
-    >>> solution = solve(load_model("stein2019"), {}, times=[0, 9.3, 28], outputs=["car_t_transgene"])
+    >>> solution = solve(load_model("stein2019"), {}, times=[0, 9.3, 28], outputs=["car_t_transgene_blood"])
     >>> solution.values.shape
     (1, 3, 1)
 """

@@ -17,6 +17,7 @@ from livingdrug.trials.survival import wilson
 __all__ = ["figures"]
 
 Rows = list[dict[str, Any]]
+MOSTLY = 0.8  # share of the points of a curve
 AT_RISK_DAYS = (0, 90, 180, 365, 545, 730)
 
 
@@ -43,13 +44,35 @@ def survival(outcome: Any) -> Figure | None:
         title="Alive without progression",
         caption=(
             "The share of infused patients whose cancer has not come back, day by day. The band shows how far a trial "
-            f"of {count(size)} patients may stray from the simulated curve by chance alone: a published curve inside "
-            "the band agrees with the simulation. Patients at risk are those still followed without progression."
+            f"of {count(size)} patients may stray from the simulated curve by chance alone. "
+            f"{_agreement(rows, measured)}Patients at risk are those still followed without progression."
         ),
         alt=_survival_alt(rows, measured),
         legend=tuple(legend),
         table=_survival_table(rows, measured),
         **charts.draw("survival", lambda canvas: _survival_chart(rows, measured, last, canvas)),
+    )
+
+
+def _agreement(rows: Rows, measured: Rows) -> str:
+    """Say whether the published curve lies in the band, with the share of its points inside; "" without one."""
+    points = [(point["pfs"], _at(rows, point["day"])) for point in measured if point["day"] <= rows[-1]["day"]]
+    if not points:
+        return ""
+    above, below = (
+        sum(outside) for outside in zip(*((p > at["high"], p < at["low"]) for p, at in points), strict=True)
+    )
+    share = 1 - (above + below) / len(points)
+    inside = f"{percent(share)} of its {count(len(points))} points are inside"
+    if share >= MOSTLY:
+        return f"The published curve agrees with the simulation: {inside} the band. "
+    worse = "better than in the trial" if below >= above else "worse than in the trial"
+    if share > 1 - MOSTLY:
+        where = f"outside it, the simulated patients mostly fare {worse}"
+        return f"The published curve leaves the band in part: {inside}; {where}. "
+    return (
+        f"The published curve lies mostly outside the band: only {inside}. The simulation does not reproduce the "
+        f"trial's curve; the simulated patients mostly fare {worse}. "
     )
 
 

@@ -15,11 +15,12 @@ __all__ = ["Card", "cards", "headline"]
 
 @dataclass(frozen=True)
 class Card:
-    """One key result: a number, what it is, and how sure or compared with what."""
+    """One key result: a number, what it is, how sure or compared with what, and a warning if it deviates from that."""
 
     value: str
     label: str
     detail: str
+    deviates: str = ""
 
 
 def headline(outcome: Any) -> dict[str, str]:
@@ -52,11 +53,14 @@ def _progression_free(outcome: Any, day: float, words: str) -> list[Card]:
     curve, published = outcome.survival, outcome.published_survival
     if curve.empty or curve["day"].max() < day:
         return []
-    share = percent(curve[curve["day"] <= day]["pfs"].iloc[-1])
-    detail = "no published value"
+    at = curve[curve["day"] <= day].iloc[-1]
+    detail, deviates = "no published value", ""
     if len(published) and published["day"].max() >= day:
-        detail = f"published: {percent(published[published['day'] <= day]['pfs'].iloc[-1])}"
-    return [Card(share, f"without progression at {words}", detail)]
+        value = published[published["day"] <= day]["pfs"].iloc[-1]
+        detail = f"published: {percent(value)}"
+        if not at["low"] <= value <= at["high"]:
+            deviates = f"deviates by {abs(round(100 * (at['pfs'] - value)))} points, more than chance explains"
+    return [Card(percent(at["pfs"]), f"without progression at {words}", detail, deviates)]
 
 
 def _peak(outcome: Any, infused: np.ndarray) -> list[Card]:

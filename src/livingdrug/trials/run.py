@@ -1,7 +1,7 @@
 """Running a trial: blocks of patients, each determined by the seed and its patients alone, kept in a folder.
 
-A finished block is written under a temporary name and then renamed, so that a killed run leaves nothing half-written
-and continues where it stopped. A folder belongs to one configuration.
+A finished block is written under a temporary name and then renamed, as are the runs for published chances of cure, so
+that a killed run leaves nothing half-written and continues where it stopped. A folder belongs to one configuration.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def run(
         blocks.append(found)
         if progress:
             progress(int(ids[-1]), patients)
-    cures = [_published_cure(trial, number, seed, threads) for number in range(len(trial.published_cures))]
+    counts = _published_cures(trial, seed, store, threads)
+    cures = [cure_row(row, *found) for row, found in zip(trial.published_cures, counts, strict=True)]
     return assemble(trial, seed, blocks, days, cures, configuration)
 
 
@@ -266,8 +267,19 @@ def _nobody(trial: Trial, enrolled: Patients, attrition: Attrition, kept: int, d
     return Block(patients, stages, reasons, np.full(len(enrolled), "", "<U2"), values)
 
 
-def _published_cure(trial: Trial, number: int, seed: int, threads: int | None) -> dict[str, Any]:
-    """Return the line of a published probability of cure: the model run again with exactly its setting.
+def _published_cures(trial: Trial, seed: int, store: Store | None, threads: int | None) -> list[tuple[int, int]]:
+    """Return (cured, solved) of each published probability of cure, from the folder if they were run before."""
+    lines = len(trial.published_cures)
+    counts = store.read_cures(lines) if store and lines else None
+    if counts is None:
+        counts = [_published_cure(trial, number, seed, threads) for number in range(lines)]
+        if store and lines:
+            store.write_cures(counts)
+    return counts
+
+
+def _published_cure(trial: Trial, number: int, seed: int, threads: int | None) -> tuple[int, int]:
+    """Run the model with exactly the setting of a published probability of cure; return cured and solved runs.
 
     These runs have patient identifiers of their own, so that no chance is shared with the trial or another line.
     """
@@ -287,7 +299,7 @@ def _published_cure(trial: Trial, number: int, seed: int, threads: int | None) -
     )
     bare = trial.model_copy(update={"published": ()})
     results, _ = _results(bare, course)
-    return cure_row(row, int(np.isfinite(results["cure_day"]).sum()), int(results["solved"].sum()))
+    return int(np.isfinite(results["cure_day"]).sum()), int(results["solved"].sum())
 
 
 def _with_baseline(trial: Trial, path: str | Path | None) -> Trial:

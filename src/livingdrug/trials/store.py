@@ -1,14 +1,15 @@
 """Finished blocks of a run on disk: one Parquet file each, whole or not there at all.
 
-Courses stand in one list column per output, empty for patients whose courses are not kept; units, names and
-failures stand in the file's metadata.
+The runs for published chances of cure are kept beside them, as counts in one JSON file. Courses stand in one list
+column per output, empty for patients whose courses are not kept; units, names and failures stand in the file's
+metadata.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
+CURES = "published-cures.json"
 TEXTS = ("stages", "reasons", "responses")
 ABOUT = b"livingdrug"
 
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of a run's finished blocks."""
+    """The folder of a run's finished blocks, and the hash of the run's configuration."""
 
     folder: Path
+    hash: str
 
     @classmethod
     def open(cls, folder: str | Path, configuration: Mapping[str, Any], block: int) -> Store:
@@ -59,7 +62,7 @@ class Store:
         if theirs != mine:
             other = _difference(theirs, mine)
             raise InputError(f"{folder}: this folder holds another run ({other}); choose another folder, or remove it")
-        return cls(blocks)
+        return cls(blocks, str(configuration["hash"]))
 
     def path(self, ids: NDArray[np.uint64]) -> Path:
         """Return the file of the patients from the first to the last identifier."""
@@ -91,6 +94,27 @@ class Store:
         if not np.array_equal(block.patients.ids, ids):
             raise InputError(f"{path}: the file holds other patients than its name says; remove it and run again")
         return block
+
+    def write_cures(self, counts: Sequence[tuple[int, int]]) -> None:
+        """Write (cured, solved) of each published chance of cure, whole or not at all."""
+        write_atomically(self.folder / CURES, json.dumps({"hash": self.hash, "counts": counts}))
+
+    def read_cures(self, lines: int) -> list[tuple[int, int]] | None:
+        """Return what was written before, None if nothing was; InputError if the file is damaged or of another run."""
+        path = self.folder / CURES
+        if not path.exists():
+            return None
+        try:
+            found = json.loads(path.read_bytes())
+            counts = [(int(cured), int(solved)) for cured, solved in found["counts"]]
+            mine = found["hash"] == self.hash
+            if len(counts) != lines or not all(0 <= cured <= solved for cured, solved in counts):
+                raise ValueError(f"{lines} pairs of cured and solved runs are expected")
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: the file is damaged ({error!s:.100}); remove it and run again") from error
+        if not mine:
+            raise InputError(f"{path}: the file belongs to another run; remove it and run again")
+        return counts
 
 
 def _shown(configuration: Mapping[str, Any]) -> dict[str, Any]:
