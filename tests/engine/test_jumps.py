@@ -296,32 +296,35 @@ def test_crossing_of_a_counted_population(models):
 
 
 # -- rates that are not proportional to the number: one event after the other ----------------------------------------
-def crowded_law(birth, crowd, start, times, most=150):
-    """Chances of 0..most cells at the times: the matrix exponential of the generator of the process."""
+def crowded_law(birth, crowd, start, step, count, most=60):
+    """Chances of 0..most cells after 0..count steps of time: powers of the exponential of the process's generator."""
     n = np.arange(most + 1.0)
     up, down = birth * n[:-1], crowd * n[1:] ** 2
     generator = np.diag(up, 1) + np.diag(down, -1)
     generator -= np.diag(generator.sum(axis=1))
-    return np.array([linalg.expm(generator * t)[start] for t in times])
+    once, law = linalg.expm(generator * step), [np.eye(most + 1)[start]]
+    for _ in range(count):
+        law.append(law[-1] @ once)
+    return np.array(law)
 
 
 def test_a_crowded_clone_follows_its_generator(models):
     """Deaths by crowding: shares of each count, mean and times of extinction against the exact law."""
     times = np.array([0.5, 3.0, 10.0])
-    count = 1000
+    count = 4000
     parameters = {"birth": 0.6, "crowd": np.full(count, 0.1), "start": 8.0}
     found = solve(models.Crowded, parameters, times, seed=21)
     counts = found["tumour_cells"].astype(int)
-    law = crowded_law(0.6, 0.1, 8, times)
+    grid = np.arange(41) * 0.25
+    law_by_time = crowded_law(0.6, 0.1, 8, 0.25, 40)
+    law = law_by_time[np.searchsorted(grid, times)]
     for k in range(len(times)):
         last = int(np.searchsorted(np.cumsum(law[k]), 1 - 1e-3))
         expected = count * np.append(law[k, :last], law[k, last:].sum())
         assert stats.chisquare(np.bincount(np.minimum(counts[:, k], last), minlength=last + 1), expected).pvalue > 1e-3
     assert np.array_equal(counts == 0, found.extinct_time["cells"][:, None] <= times)
-    grid = np.linspace(0, 10, 41)
-    exact = crowded_law(0.6, 0.1, 8, grid)[:, 0]
     observed = (found.extinct_time["cells"][:, None] <= grid).mean(axis=0)
-    assert np.abs(observed - exact).max() < 1.95 / np.sqrt(count)  # Kolmogorov-Smirnov at 1e-3
+    assert np.abs(observed - law_by_time[:, 0]).max() < 1.95 / np.sqrt(count)  # Kolmogorov-Smirnov at 1e-3
 
 
 # -- the published chance of cure -------------------------------------------------------------------------------------
@@ -441,36 +444,45 @@ SWEEPS = {
 }
 
 
-ODD = ("rB_per_day", "0.04", "max")
-"""A published row that the model does not give: 0.577 where its neighbours are 0.274 (growth 0.065) and 0.164 (0.09).
-Engine and oracle agree on 0.35 there, and even a growth of 0.01 per day gives less, 0.51."""
+DISCUSSED = {("0.04", "max"): "odd", ("0.09", "min"): "held", ("150", "max"): "held", ("169.56", "individual"): "held"}
+"""Published rows that lie 3 or more standard errors from the exact answer, by value and volume, and why.
+
+odd: 0.577 where its neighbours are 0.274 (growth 0.065) and 0.164 (0.09). The oracle gives 0.35, and for a growth of 0.01
+per day still only 0.51, so no reading of the model gives this row.
+
+held: the published values are 0.02 to 0.03 above the exact ones on the whole (mean z about -1). Births and deaths drawn with
+rates held constant from one event to the next, while CAR T cells and with them the deaths become fewer, give just that
+(own simulation of five rows: 0.58, 0.81, 0.39, 0.67, 0.80 held; 0.56, 0.78, 0.36, 0.65, 0.78 exact; 0.62, 0.81, 0.41, 0.71,
+0.82 published). That the published code does so is inferred, not read.
+"""
 
 
 def test_published_chances_of_cure(shared_data):
-    """Every published row (1000 runs each) beside 2000 of ours: none further off than 4 standard errors but one.
+    """Every published row (1000 runs each) beside 4000 of ours, with its z-score: none beyond 4 but those discussed.
 
-    That one row contradicts the rest of the file; there the engine is held to the oracle instead.
+    In the rows discussed the engine is held to the oracle instead.
     """
     with (shared_data / "kinetics" / "kimmel2021_cure_probability_targets.csv").open() as file:
         rows = list(csv.DictReader(file))
-    count = 2000
+    count, scores = 4000, []
     print(f"\n{'sweep':>22} {'value':>8} {'volume mL':>9} {'published':>9} {'ours':>7} {'z':>6}")
-    scores = []
     for k, row in enumerate(rows):
         x, published, runs = float(row["x"]), float(row["p_cure"]), int(row["n_sims"])
         volume = x if row["x_name"] == "B0_mL" else VOLUMES[row["tumour_size_label"]]
-        cured = run_kimmel(perturbed(count, 1000 + k, **SWEEPS[row["x_name"]](x)), volume, seed=k).mean()
+        parameters = perturbed(count, 1000 + k, **SWEEPS[row["x_name"]](x))
+        cured = run_kimmel(parameters, volume, seed=k).mean()
         pooled = (published * runs + cured * count) / (runs + count)
-        error = np.sqrt(max(pooled * (1 - pooled), 0.5 / (runs + count)) * (1 / runs + 1 / count))
-        scores.append((cured - published) / error)
-        if (row["x_name"], row["x"], row["tumour_size_label"]) == ODD:
-            odd = len(scores) - 1
-            parameters = perturbed(count, 1000 + k, tumour_growth=x)
-            assert cured == pytest.approx(oracle(parameters, [volume])[0].mean(), abs=SIGMA * 0.5 / np.sqrt(count))
-        print(f"{row['sweep']:>22} {x:8.3g} {volume:9.1f} {published:9.3f} {cured:7.3f} {scores[-1]:+6.2f}")
-    rest = np.delete(scores, odd)
+        z = (cured - published) / np.sqrt(max(pooled * (1 - pooled), 0.5 / (runs + count)) * (1 / runs + 1 / count))
+        why = DISCUSSED.get((row["x"], row["tumour_size_label"]), "")
+        print(f"{row['sweep']:>22} {x:8.3g} {volume:9.1f} {published:9.3f} {cured:7.3f} {z:+6.2f} {why}")
+        if why:
+            chance = oracle(parameters, [volume], end=300.0)[0]
+            error = np.sqrt((chance * (1 - chance)).sum()) / count
+            assert abs(cured - chance.mean()) < SIGMA * error, row
+        else:
+            scores.append(z)
+    found = np.array(scores)
     print(
-        f"without the odd row: mean z {rest.mean():+.2f}, root mean square {np.sqrt(np.mean(rest**2)):.2f}, "
-        f"largest {np.abs(rest).max():.2f}"
+        f"rows not discussed: {len(found)}, mean z {found.mean():+.2f}, root mean square {np.sqrt(np.mean(found**2)):.2f}"
     )
-    assert np.abs(rest).max() < SIGMA
+    assert np.abs(found).max() < SIGMA

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from livingdrug.errors import DeclarationError
 from livingdrug.model.expressions import OPERATIONS, Expression, Number, Symbol, walk
 
-POWER_FLOOR = 1e-12
+POWER_FLOOR = 1e-30
 """Below this base the slope of ``x**p`` is evaluated as ``p * x**p / POWER_FLOOR``.
 
 For p < 1 the true slope is infinite at zero, which no implicit step survives; this one is exact above the floor,

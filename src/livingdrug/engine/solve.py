@@ -333,9 +333,14 @@ class Run:
         cancel, following = np.zeros(1, np.int64), np.zeros(1, np.int64)
         block = part_block(self, part, ends if whole else np.ascontiguousarray(ends[order]), cancel, following)
         workers = max(1, min(self.threads, -(-len(order) // BATCH)))
+        kernel, held = self.kernel, (block, part, self)
+
+        def work() -> None:
+            kernel.advance(held[0].ctypes.data)  # holds every array, whatever becomes of the caller
+
         with ThreadPoolExecutor(workers) as pool:
             try:
-                working = {pool.submit(self.kernel.advance, block.ctypes.data) for _ in range(workers)}
+                working = {pool.submit(work) for _ in range(workers)}
                 while working:  # wake up often, so that Ctrl-C is heard
                     working = wait(working, timeout=0.1).not_done
             except BaseException:
