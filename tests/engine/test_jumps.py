@@ -447,13 +447,13 @@ SWEEPS = {
 DISCUSSED = {("0.04", "max"): "odd", ("0.09", "min"): "held", ("150", "max"): "held", ("169.56", "individual"): "held"}
 """Published rows that lie 3 or more standard errors from the exact answer, by value and volume, and why.
 
-odd: 0.577 where its neighbours are 0.274 (growth 0.065) and 0.164 (0.09). The oracle gives 0.35, and for a growth of 0.01
-per day still only 0.51, so no reading of the model gives this row.
+odd: 0.577 where its neighbours are 0.274 (growth 0.065) and 0.164 (0.09). The oracle gives 0.35, and for a growth of
+0.01 per day still only 0.51, so no reading of the model gives this row.
 
-held: the published values are 0.02 to 0.03 above the exact ones on the whole (mean z about -1). Births and deaths drawn with
-rates held constant from one event to the next, while CAR T cells and with them the deaths become fewer, give just that
-(own simulation of five rows: 0.58, 0.81, 0.39, 0.67, 0.80 held; 0.56, 0.78, 0.36, 0.65, 0.78 exact; 0.62, 0.81, 0.41, 0.71,
-0.82 published). That the published code does so is inferred, not read.
+held: the published values are 0.02 to 0.03 above the exact ones on the whole (mean z about -1). Births and deaths drawn
+with rates held constant from one event to the next, while CAR T cells and with them the deaths become fewer, give just
+that (own simulation of five rows: 0.58, 0.81, 0.39, 0.67, 0.80 held; 0.56, 0.78, 0.36, 0.65, 0.78 exact; 0.62, 0.81,
+0.41, 0.71, 0.82 published). That the published code does so is inferred, not read.
 """
 
 
@@ -483,6 +483,7 @@ def test_published_chances_of_cure(shared_data):
             scores.append(z)
     found = np.array(scores)
     print(
-        f"rows not discussed: {len(found)}, mean z {found.mean():+.2f}, root mean square {np.sqrt(np.mean(found**2)):.2f}"
+        f"rows not discussed: {len(found)}, mean z {found.mean():+.2f}, "
+        f"root mean square {np.sqrt(np.mean(found**2)):.2f}"
     )
     assert np.abs(found).max() < SIGMA

@@ -477,7 +477,7 @@ def test_a_singular_pivot_rejects_the_step_and_goes_on():
 
     The first step of the engine is 0.01 day, so g = 1 / (0.01 gamma).
     """
-    from livingdrug.engine.solve import FIRST_STEP
+    from livingdrug.engine.run import FIRST_STEP
     from livingdrug.engine.tableau import GAMMA
 
     class Unstable(Model):

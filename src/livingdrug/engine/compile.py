@@ -33,7 +33,7 @@ _MARK = b"livingdrug kernel 1\n"
 
 
 @dataclass
-class Kernel:
+class CompiledKernel:
     """Compiled code of one model and request.
 
     Attributes:
@@ -86,10 +86,10 @@ def _engine_sources() -> str:
     return digest.hexdigest()
 
 
-_loaded: dict[str, Kernel] = {}
+_loaded: dict[str, CompiledKernel] = {}
 
 
-def compile_kernel(model: type[Model], request: Request, lanes: int | None = None) -> Kernel:
+def compile_kernel(model: type[Model], request: Request, lanes: int | None = None) -> CompiledKernel:
     """Compiled code for a model, from memory, from disk, or made now.
 
     Args:
@@ -151,7 +151,7 @@ def _machine_code(text: str) -> bytes:
     return machine.emit_object(module)
 
 
-def _load(layout: Layout, request: Request, lanes: int, code: bytes, was_cached: bool) -> Kernel:
+def _load(layout: Layout, request: Request, lanes: int, code: bytes, was_cached: bool) -> CompiledKernel:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -159,7 +159,7 @@ def _load(layout: Layout, request: Request, lanes: int, code: bytes, was_cached:
     prepare = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
         engine.get_function_address("prepare")
     )
-    return Kernel(layout, request, lanes, was_cached, advance, prepare, engine)
+    return CompiledKernel(layout, request, lanes, was_cached, advance, prepare, engine)
 
 
 # -- files ----------------------------------------------------------------------------------------------------------

@@ -10,14 +10,14 @@ from livingdrug.engine.ir import Value, Variable
 from livingdrug.engine.step import Formulas, Point
 
 if TYPE_CHECKING:
-    from livingdrug.engine.kernel import Kernel
+    from livingdrug.engine.kernel import KernelWriter
 
 INSIDE = (0.25, 0.5, 0.75)
 """Shares of a step at which crossings and extremes are looked for besides its ends."""
 BISECTIONS = 48
 
 
-def at_share(kernel: Kernel, share: Value, roots: list[int]) -> Point:
+def at_share(kernel: KernelWriter, share: Value, roots: list[int]) -> Point:
     """The point at a share of the step, with the states that the formulas need."""
     system = kernel.system
     needed = system.graph.symbols(roots)
@@ -26,13 +26,13 @@ def at_share(kernel: Kernel, share: Value, roots: list[int]) -> Point:
     return formulas.at(kernel.f.fma(share, kernel.h, kernel.t), kernel.step.dense(share, wanted))
 
 
-def point_inside(kernel: Kernel, share: Value, roots: list[int]) -> list[Value]:
+def point_inside(kernel: KernelWriter, share: Value, roots: list[int]) -> list[Value]:
     """Values of formulas at a share of the step."""
     point = at_share(kernel, share, roots)
     return [point.value(r) for r in roots]
 
 
-def bisect(kernel: Kernel, low: Value, high: Value, reached: Callable[[Value], Value]) -> Value:
+def bisect(kernel: KernelWriter, low: Value, high: Value, reached: Callable[[Value], Value]) -> Value:
     """Smallest share of the step between low and high at which ``reached`` holds; it holds at high."""
     f = kernel.f
     a, b = f.array("v", 1), f.array("v", 1)
@@ -47,7 +47,7 @@ def bisect(kernel: Kernel, low: Value, high: Value, reached: Callable[[Value], V
     return f.load(b, 0, "v")
 
 
-def first_share(kernel: Kernel, value: int, slope: int, open_: Value) -> tuple[Value, Value, Value]:
+def first_share(kernel: KernelWriter, value: int, slope: int, open_: Value) -> tuple[Value, Value, Value]:
     """(found, low, high): the first part of the step, in lanes still open, in which the formula becomes >= 0.
 
     Looks at a few shares of the step, and between two looks at the top where the slope changes sign, so that a value
@@ -80,7 +80,7 @@ def first_share(kernel: Kernel, value: int, slope: int, open_: Value) -> tuple[V
     return open_ & (found > 0.5), low, high
 
 
-def cut(kernel: Kernel, where: Value, share: Value, new_time: Value) -> None:
+def cut(kernel: KernelWriter, where: Value, share: Value, new_time: Value) -> None:
     """End the step of some lanes early, at a share of it."""
     f = kernel.f
     for i, value in kernel.step.dense(share, range(kernel.n)).items():
@@ -88,7 +88,7 @@ def cut(kernel: Kernel, where: Value, share: Value, new_time: Value) -> None:
     f.store(f.select(where, f.fma(share, kernel.h, kernel.t), f.load(new_time, 0, "v")), new_time, 0)
 
 
-def watch_crossings(kernel: Kernel, ok: Value, new_time: Value, stopped: Variable) -> None:
+def watch_crossings(kernel: KernelWriter, ok: Value, new_time: Value, stopped: Variable) -> None:
     """Note the first time at which each watched output reaches its level; end the solve there if asked."""
     f = kernel.f
     for k, (_, _, ends) in enumerate(kernel.request.crossings):
@@ -112,7 +112,7 @@ def watch_crossings(kernel: Kernel, ok: Value, new_time: Value, stopped: Variabl
         f.store(f.select(at <= f.load(new_time, 0, "v"), at, f.load(cell, 0, "v")), cell)
 
 
-def watch_extremes(kernel: Kernel, ok: Value, new_time: Value) -> None:
+def watch_extremes(kernel: KernelWriter, ok: Value, new_time: Value) -> None:
     """Keep the largest value so far of each watched output and its time."""
     f = kernel.f
     for k, (when, best) in enumerate(kernel.best):
@@ -135,7 +135,7 @@ def watch_extremes(kernel: Kernel, ok: Value, new_time: Value) -> None:
             keep_best(kernel, found, when, best, share, point_inside(kernel, share, [node])[0])
 
 
-def keep_best(kernel: Kernel, where: Value, when: Value, best: Value, share: Value, value: Value) -> None:
+def keep_best(kernel: KernelWriter, where: Value, when: Value, best: Value, share: Value, value: Value) -> None:
     """Take over the value where it is larger than the best so far."""
     f = kernel.f
     old = f.load(best, 0, "v")
@@ -144,7 +144,7 @@ def keep_best(kernel: Kernel, where: Value, when: Value, best: Value, share: Val
     f.store(f.select(better, f.fma(share, kernel.h, kernel.t), f.load(when, 0, "v")), when, 0)
 
 
-def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) -> None:
+def write_outputs(kernel: KernelWriter, ok: Value, arrived: Value, stopped: Variable) -> None:
     """Write all outputs that are due before the end of the step (at it, only where a crossing ends the solve)."""
     f = kernel.f
     stopped_mask = f.emit("m", f"bitcast i{kernel.lanes} {kernel.as_small(stopped.get())} to <{kernel.lanes} x i1>")
@@ -158,7 +158,7 @@ def write_outputs(kernel: Kernel, ok: Value, arrived: Value, stopped: Variable) 
         store_outputs(kernel, point, lanes, share)
 
 
-def write_outputs_at_start(kernel: Kernel, lanes_in_question: Value) -> None:
+def write_outputs_at_start(kernel: KernelWriter, lanes_in_question: Value) -> None:
     """Write the outputs that are due at the very beginning of the step."""
     f, system = kernel.f, kernel.system
     with f.loop() as loop:
@@ -169,7 +169,7 @@ def write_outputs_at_start(kernel: Kernel, lanes_in_question: Value) -> None:
         store_outputs(kernel, point, lanes, None)
 
 
-def store_outputs(kernel: Kernel, point: Point, lanes: Value, share: Value | None) -> None:
+def store_outputs(kernel: KernelWriter, point: Point, lanes: Value, share: Value | None) -> None:
     """Write one row of outputs for some lanes and go on to their next output times."""
     f, outputs = kernel.f, kernel.system.outputs
     width = len(outputs) * (1 + len(kernel.layout.tangents))

@@ -16,22 +16,22 @@ from livingdrug.engine.lowering import JumpPlan
 from livingdrug.engine.step import Formulas
 
 if TYPE_CHECKING:
-    from livingdrug.engine.kernel import Kernel
+    from livingdrug.engine.kernel import KernelWriter
 
 
-def unfed(kernel: Kernel, jump: JumpPlan) -> Value:
+def unfed(kernel: KernelWriter, jump: JumpPlan) -> Value:
     """Lanes in which the state is not being infused; what is infused follows its equation."""
     f = kernel.f
     return f.constant("m", 1) if jump.rate < 0 else f.load(kernel.slots, jump.rate, "v").equals(0.0)
 
 
-def is_counting(kernel: Kernel, jump: JumpPlan) -> Value:
+def is_counting(kernel: KernelWriter, jump: JumpPlan) -> Value:
     """Lanes in which the state is counted cell by cell and not extinct."""
     mode = kernel.f.load(kernel.slots, jump.mode, "v")
     return (mode > 0.5) & (mode < 1.5)
 
 
-def halt(kernel: Kernel) -> Value:
+def halt(kernel: KernelWriter) -> Value:
     """Where the step must end at the latest: the stop, or an output time of a patient whose cells are being counted."""
     f, due, halt = kernel.f, kernel.get("due"), kernel.stop
     for jump in kernel.layout.jumps:
@@ -39,7 +39,7 @@ def halt(kernel: Kernel) -> Value:
     return halt
 
 
-def cut_at_thresholds(kernel: Kernel, ok: Value, new_time: Value) -> None:
+def cut_at_thresholds(kernel: KernelWriter, ok: Value, new_time: Value) -> None:
     """End the step where a clone falls below its threshold, so that it is handed over there."""
     f = kernel.f
     for jump in kernel.layout.jumps:
@@ -58,7 +58,7 @@ def cut_at_thresholds(kernel: Kernel, ok: Value, new_time: Value) -> None:
             inside.cut(kernel, below, share, new_time)
 
 
-def cut_at_jumps(kernel: Kernel, ok: Value, new_time: Value) -> None:
+def cut_at_jumps(kernel: KernelWriter, ok: Value, new_time: Value) -> None:
     """End the step at the next birth or death of a process whose events are drawn one by one."""
     f = kernel.f
     for jump, cell in zip(kernel.layout.jumps, kernel.jump_times, strict=True):
@@ -78,7 +78,7 @@ def cut_at_jumps(kernel: Kernel, ok: Value, new_time: Value) -> None:
             inside.cut(kernel, due, share, new_time)
 
 
-def settle(kernel: Kernel, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
+def settle(kernel: KernelWriter, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
     """Decide by its size whether a state follows its equation or is counted; give a counted one a whole number."""
     f = kernel.f
     mode_place, place = kernel.slot_place(jump.mode, lane), kernel.slot_place(jump.state, lane)
@@ -101,7 +101,7 @@ def settle(kernel: Kernel, lane: Value, patient: Value, number: int, jump: JumpP
 
 
 def note_count(
-    kernel: Kernel, lane: Value, patient: Value, number: int, jump: JumpPlan, cells: Value, at: Value
+    kernel: KernelWriter, lane: Value, patient: Value, number: int, jump: JumpPlan, cells: Value, at: Value
 ) -> None:
     """Set the mode of a counted state, and when it died out."""
     f = kernel.f
@@ -115,7 +115,7 @@ def note_count(
         note_extinction(kernel, patient, number, at)
 
 
-def draw(kernel: Kernel, patient: Value, number: int) -> Value:
+def draw(kernel: KernelWriter, patient: Value, number: int) -> Value:
     """The next uniform number of this patient's own stream."""
     f, count = kernel.f, len(kernel.layout.jumps)
     counter = f.at(kernel.arg["draws"], patient * count + number, "i")
@@ -126,7 +126,7 @@ def draw(kernel: Kernel, patient: Value, number: int) -> Value:
     return f.call("uniform", "d", kernel.arg["key"], identity, purpose, k)
 
 
-def note_extinction(kernel: Kernel, patient: Value, number: int, at: Value) -> None:
+def note_extinction(kernel: KernelWriter, patient: Value, number: int, at: Value) -> None:
     """Keep the first time at which the state died out."""
     f = kernel.f
     place = f.at(kernel.arg["extinct_time"], patient * len(kernel.layout.jumps) + number)
@@ -134,13 +134,13 @@ def note_extinction(kernel: Kernel, patient: Value, number: int, at: Value) -> N
     f.store(f.select(old.differs(old), at, old), place, 0)
 
 
-def forget_extinction(kernel: Kernel, patient: Value, number: int) -> None:
+def forget_extinction(kernel: KernelWriter, patient: Value, number: int) -> None:
     """The state is alive (again)."""
     place = kernel.f.at(kernel.arg["extinct_time"], patient * len(kernel.layout.jumps) + number)
     kernel.f.store(kernel.f.constant("d", math.nan), place, 0)
 
 
-def count_cells(kernel: Kernel, ok: Value) -> None:
+def count_cells(kernel: KernelWriter, ok: Value) -> None:
     """Draw the number of cells at the end of the step from Kendall's solution; hand over what crossed a threshold."""
     f = kernel.f
     for number, jump in enumerate(kernel.layout.jumps):
@@ -159,7 +159,7 @@ def count_cells(kernel: Kernel, ok: Value) -> None:
             f.store(kernel.arg["first_step"], kernel.vec["h"], lane)
 
 
-def begin_drawing(kernel: Kernel, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
+def begin_drawing(kernel: KernelWriter, lane: Value, patient: Value, number: int, jump: JumpPlan) -> None:
     """Set the two integrals to their start: zero, or zero and the level at which the next event falls due."""
     f = kernel.f
     f.store(f.constant("d", 0.0), kernel.slots, kernel.slot_place(jump.lean, lane))
@@ -169,7 +169,7 @@ def begin_drawing(kernel: Kernel, lane: Value, patient: Value, number: int, jump
     f.store(level, kernel.slots, kernel.slot_place(jump.deaths, lane))
 
 
-def draw_events(kernel: Kernel, due: Value, number: int, jump: JumpPlan) -> None:
+def draw_events(kernel: KernelWriter, due: Value, number: int, jump: JumpPlan) -> None:
     """One birth or one death in each lane whose integral of events has reached its level.
 
     Exact for any rates: the integral of the rate of all events up to the next event is exponential with mean 1.
@@ -193,7 +193,7 @@ def draw_events(kernel: Kernel, due: Value, number: int, jump: JumpPlan) -> None
             note_count(kernel, lane, patient, number, jump, cells, f.load(kernel.vec["t"], lane))
 
 
-def draw_cells(kernel: Kernel, lane: Value, number: int, jump: JumpPlan) -> None:
+def draw_cells(kernel: KernelWriter, lane: Value, number: int, jump: JumpPlan) -> None:
     """New number of cells of one lane; if none is left, when the last one went."""
     f, count = kernel.f, len(kernel.layout.jumps)
     patient = f.load(kernel.lane_int["id"], lane, "i")

@@ -38,7 +38,7 @@ def write_kernel(system: System, request: Request, lanes: int) -> str:
     head = declarations(lanes) + write_functions(lanes)
     if system.layout.jumps:
         head += random_ir.write_draws(lanes)
-    return head + Preparation(system, lanes).text() + Kernel(system, request, lanes).text()
+    return head + Preparation(system, lanes).text() + KernelWriter(system, request, lanes).text()
 
 
 class Preparation:
@@ -74,7 +74,7 @@ class Preparation:
         return f.text()
 
 
-class Kernel:
+class KernelWriter:
     """Writes ``advance``: carry every patient from its parked state to its end."""
 
     def __init__(self, system: System, request: Request, lanes: int) -> None:

@@ -17,7 +17,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.model.expressions import evaluate, time
 
 if TYPE_CHECKING:
-    from livingdrug.engine.solve import Run
+    from livingdrug.engine.run import Run
 
 Reals = NDArray[np.float64]
 

@@ -19,14 +19,14 @@ from livingdrug.engine.ir import Value
 from livingdrug.engine.step import Formulas, Point
 
 if TYPE_CHECKING:
-    from livingdrug.engine.kernel import Kernel
+    from livingdrug.engine.kernel import KernelWriter
     from livingdrug.engine.step import Step
 
 
 class TangentStep:
     """Writes the tangents' part of one step, and their dense output."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: KernelWriter) -> None:
         self.kernel, self.f = kernel, kernel.f
         self.plan = kernel.system.tangents
         assert self.plan is not None
