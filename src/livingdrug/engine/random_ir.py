@@ -39,7 +39,9 @@ def _uniform(lanes: int) -> str:
     a, b = f.select(second, words[2], words[0]), f.select(second, words[3], words[1])
     whole = a.shifted_right(5).shifted_left(26) + b.shifted_right(6)
     real = f.emit("d", f"uitofp i64 {whole.name} to double")
-    f.give((real + 0.5) * 2.0**-53)
+    number = (real + 0.5) * 2.0**-53
+    below_one = 1.0 - 2.0**-53  # the largest whole number would round to 1
+    f.give(f.select(number < below_one, number, f.like(number, below_one)))
     return f.text().replace("define ", "define internal ")
 
 
