@@ -124,7 +124,7 @@ class Kimmel2021(Model):
         "it progresses to 1.2 times its start on days 195 and 137.",
         "Chance of cure: the jump process against Kendall's formula within 4 binomial errors; and 53 published "
         "estimates from 1,000 runs each (0.703, 0.403 and 0.274 at growth 0.065 for the smallest, median and largest "
-        "volume of 2.3, 94.8 and 1275 mL) with the set 'code'.",
+        "volume of 2.3, 94.8 and 1275 mL) with the set 'code', each with its z-score in docs/validation-kimmel2021.md.",
     ]
     limitations = [
         "The growth rate of CAR T cells is 0.0251 per day in Table 1 and 0.037 in the code of the published runs. The "
@@ -138,11 +138,11 @@ class Kimmel2021(Model):
         "typical patient and take the tumour volume from 96 patients.",
         "The published chances of cure follow from the set 'code', not from Table 1, which gives 0.71 instead of 0.40 "
         "for the median tumour.",
-        "The published chances lie up to 0.06 above the exact ones: the published code holds the rates fixed while it "
-        "waits for the next event, and takes a tumour of one cell as extinct. Imitating both gives the published "
-        "values.",
-        "One published row (growth 0.04, largest tumour, 0.577) fits the median tumour (0.58) and not the largest "
-        "(0.36).",
+        "The published chances lie up to 0.06 above the exact ones. The published code seems to hold the rates fixed "
+        "while it waits for the next event: an imitation of that fits the published values as well as chance allows. "
+        "This is inferred, not confirmed, and the exact process is kept; see docs/validation-kimmel2021.md.",
+        "One published row (growth 0.04, largest tumour, 0.577) seems to be mislabelled: the chance of that tumour is "
+        "0.35, and 0.577 fits the median tumour better.",
         "The published code returns to the differential equation at 100 cells; here the tumour returns at 200, so that "
         "it does not flicker.",
     ]
