@@ -29,7 +29,33 @@ _LOG_COEFFICIENTS = (
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
+_EXP_COEFFICIENTS = (
+    0.5000000000000001,
+    0.16666666666666669,
+    0.04166666666662413,
+    0.008333333333330062,
+    0.0013888888917213717,
+    0.00019841269863053618,
+    2.4801521295954376e-05,
+    2.7557268459997064e-06,
+    2.7620088445409746e-07,
+    2.510038549551032e-08,
+)
+"""Of (exp(r) - 1 - r) / r**2 for |r| <= ln(2)/2: Chebyshev fit, error 1.1e-16."""
+_ATANH_COEFFICIENTS = (
+    0.2,
+    0.14285714285714685,
+    0.11111111110826383,
+    0.09090909168049924,
+    0.0769229744350359,
+    0.0666740439940617,
+    0.05853063232281699,
+    0.058621635304233734,
+)
+"""Of (atanh(s)/s - 1 - z/3) / z**2 with z = s**2 <= 0.0295: Chebyshev fit, error 9.5e-19."""
 _SMALLEST_NORMAL = 2.2250738585072014e-308
+_ROUGH_LOG2 = (-2.50561466, 4.04961689, -2.09940228, 0.63551112, -0.08001088)  # Chebyshev fit on [1, 2]
+_ROUGH_EXP2 = (0.99992448, 0.69312103, 0.24264008, 0.05592204)  # Chebyshev fit on [-1/2, 1/2]
 _THIRD_LOW = float(Fraction(1, 3) - Fraction(1.0 / 3.0))
 
 
@@ -151,6 +177,22 @@ class _Together:
         return Pack(self, [self.f.bitcast(x, kind) for x in a.parts])
 
 
+def rough_log2(f: Function, x: Value) -> Value:
+    """Binary logarithm of positive normal x to 1e-4: enough to choose a step, and short."""
+    pattern = f.bitcast(x, "w")
+    exponent = f.bitcast(pattern.shifted_right(52) + (0x4338000000000000 - 1023), "v") - _ROUND
+    mantissa = f.bitcast((pattern & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000, "v")
+    return exponent + _polynomial(f, mantissa, _ROUGH_LOG2)
+
+
+def rough_exp2(f: Function, y: Value) -> Value:
+    """2**y to 1e-4 for |y| below 100."""
+    rounded = y + _ROUND
+    part = y - (rounded - _ROUND)
+    scale = (f.bitcast(rounded, "w") + 1023).shifted_left(52)
+    return _polynomial(f, part, _ROUGH_EXP2) * f.bitcast(scale, "v")
+
+
 def _whole(kind: str) -> str:
     return "w" if kind == "v" else "i"
 
@@ -175,7 +217,7 @@ def _exp_parts(f: Any, x: Any, low: Any, kind: str) -> tuple[Any, Any]:
     tail = f.fma(-k, f.like(x, _LN2_LOW), f.like(x, 0.0) if low is None else low)
     high = r + tail
     rest = (r - high) + tail
-    q = _polynomial(f, high, tuple(1.0 / math.factorial(n) for n in range(2, 14)))
+    q = _polynomial(f, high, _EXP_COEFFICIENTS)
     p = f.fma(high * high, q, rest) + high + 1.0
     whole = f.bitcast(rounded, _whole(kind)).shifted_left(13).shifted_right(13, signed=True)
     return p, whole
@@ -254,7 +296,7 @@ def _log_in_two_parts(f: Any, part: Any, k: Any) -> tuple[Any, Any]:
     third = z * (1.0 / 3.0)
     third_low = f.fma(z, f.like(x, 1.0 / 3.0), -third)
     third_low = f.fma(z, f.like(x, _THIRD_LOW), f.fma(z_low, f.like(x, 1.0 / 3.0), third_low))
-    rest = z * z * _polynomial(f, z, tuple(1.0 / n for n in range(5, 25, 2)))
+    rest = z * z * _polynomial(f, z, _ATANH_COEFFICIENTS)
     t = third + rest
     t_low = ((third - t) + rest) + third_low
     product = double * t
@@ -263,7 +305,7 @@ def _log_in_two_parts(f: Any, part: Any, k: Any) -> tuple[Any, Any]:
     low = ((double - high) + product) + product_low
     base = k * _LN2_HIGH
     total = base + high
-    carry = f.select(k.equals(0.0), f.like(x, 0.0), (base - total) + high)
+    carry = (base - total) + high  # exact: base is 0 or larger than high
     return total, carry + f.fma(k, f.like(x, _LN2_LOW), low)
 
 

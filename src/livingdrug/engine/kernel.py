@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from livingdrug.engine import inside, jumps, random_ir
-from livingdrug.engine.functions import write_functions
+from livingdrug.engine.functions import rough_exp2, rough_log2, write_functions
 from livingdrug.engine.ir import Function, Value, Variable, declarations
 from livingdrug.engine.lowering import Request, System
 from livingdrug.engine.step import Formulas, Step
@@ -23,12 +23,12 @@ ARGUMENTS = (
     "event_start", "event_time", "event_slot", "event_action", "event_value",  # schedule, one stretch per patient
     "event_slopes",  # for each event and tangent: slope of its time, slope of its value
     "values", "output_times", "output_stride", "output_count",  # results
-    "tolerance", "first_step", "shortest_step", "most_steps",
+    "inverse_square_tolerance", "first_step", "shortest_step", "most_steps",
     "crossing_time", "extreme", "extinct_time", "draws", "identity", "key",
 )  # fmt: skip
 """Fields of the call block, eight bytes each: pointers, whole numbers, or doubles."""
 
-REALS = {"tolerance", "first_step", "shortest_step", "most_steps"}
+REALS = {"inverse_square_tolerance", "first_step", "shortest_step", "most_steps"}
 SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, BAD_START, BAD_OUTPUT, STOPPED = range(7)
 """How a patient's solve ended; STOPPED is at a crossing, as asked."""
 
@@ -312,7 +312,8 @@ class KernelWriter:
         stopped = f.variable("i", 0)
         arrived = self.look_inside(ok, f.select(last, halt, self.t + self.h), stopped)
         self.accept(ok, arrived)
-        self.put("last_error", f.select(ok, f.select(error > -7.0, error, f.like(error, -7.0)), self.get("last_error")))
+        remembered = f.select(error > -10.0, error, f.like(error, -10.0))
+        self.put("last_error", f.select(ok, remembered, self.get("last_error")))
         next_step = self.h * growth
         shortened = ok & last & (next_step < proposed)  # the stop shortened the step, not the error
         self.put("h", f.select(shortened, proposed, next_step))
@@ -380,7 +381,7 @@ class KernelWriter:
         return self.f.emit("i", f"trunc i64 {value.name} to i{self.lanes}").name
 
     def judge(self) -> tuple[Value, Value, Value]:
-        """Accepted lanes, growth of the step, logarithm of the error over the tolerance.
+        """Accepted lanes, growth of the step, binary logarithm of the error over the tolerance.
 
         Error: root mean square over states of |estimate| / (tolerance * (|state| + floor)); step by a
         proportional-integral rule (Gustafsson 1991).
@@ -395,13 +396,15 @@ class KernelWriter:
         if self.tangents is not None:
             total = total + f.load(self.tangents.total, 0, "v")
         mean = total * (1.0 / len(self.layout.states))
-        tolerance = f.splat(self.arg["tolerance"])
-        mean = f.select(mean < 1e-40, f.like(mean, 1e-40), mean)
-        error = f.call("log.v", "v", mean) * 0.5 - f.call("log.v", "v", tolerance)
-        finite = total.equals(total) & (total < math.inf)
-        ok = (error <= 0.0) & finite
+        square = mean * f.splat(self.arg["inverse_square_tolerance"])  # of the error over the tolerance
+        finite = square < math.inf  # false for NaN too
+        ok = square <= 1.0
+        square = f.select(square < 1e-30, f.like(square, 1e-30), square)
+        error = rough_log2(f, f.select(finite, square, f.like(square, 1e30))) * 0.5
         exponent = f.fma(self.get("last_error"), f.like(error, 0.4 / 5), error * (-0.7 / 5))
-        growth = f.call("exp.v", "v", exponent) * 0.9
+        exponent = f.select(exponent < -3.0, f.like(exponent, -3.0), exponent)
+        exponent = f.select(exponent > 4.0, f.like(exponent, 4.0), exponent)
+        growth = rough_exp2(f, exponent) * 0.9
         growth = f.select(growth < 0.2, f.like(growth, 0.2), growth)
         growth = f.select(growth > 8.0, f.like(growth, 8.0), growth)
         growth = f.select(ok, growth, f.select(growth < 0.7, growth, f.like(growth, 0.7)))

@@ -140,7 +140,7 @@ class Run:
         whole = lambda: np.zeros(n, np.int64)  # noqa: E731
         self.event, self.output, self.steps, self.rejected, self.status, self.worst = (whole() for _ in range(6))
         width = len(self.outputs) * (1 + len(layout.tangents))
-        self.values = np.full((n, self.times.shape[-1], width), np.nan)
+        self.values = np.empty((n, self.times.shape[-1], width))  # the kernel fills them in order
         self.reached = np.full((n, len(self.crossings)), np.nan)
         self.best = np.full((n, 2 * len(self.extremes)), -np.inf)
         self.best[:, ::2] = np.nan
@@ -233,6 +233,11 @@ class Run:
             part.give_back()  # type: ignore[union-attr]
 
     # -- results ----------------------------------------------------------------------------------------------------
+    def _blank_unwritten(self) -> None:
+        """Outputs that were never reached are not a number."""
+        for row in np.flatnonzero(self.output < self.times.shape[-1]):
+            self.values[row, self.output[row] :] = np.nan
+
     def _final_status(self) -> tuple[NDArray[np.int8], Reals]:
         """Status and time reached; an output that is not a number within a patient's own time is a failure."""
         last = np.broadcast_to(self.times[..., -1], (self.count,))
@@ -253,6 +258,7 @@ class Run:
         for q, name in enumerate(layout.tangents):
             part = self.values[:, :, width * (q + 1) : width * (q + 2)]
             tangents[name] = part * _tangent_factor(self.model, name)
+        self._blank_unwritten()
         status, reached = self._final_status()
         return Solution(
             values=self.values[:, :, :width],
@@ -319,7 +325,7 @@ def call_block(
         "event_slopes": schedule.slopes,
         "values": part.values, "output_times": times,
         "output_stride": 0 if times.ndim == 1 else times.shape[1], "output_count": times.shape[-1],
-        "tolerance": run.rtol, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP,
+        "inverse_square_tolerance": run.rtol**-2, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP,
         "most_steps": float(MOST_STEPS),
         "crossing_time": part.reached, "extreme": part.best, "extinct_time": part.extinct, "draws": part.draws,
         "identity": identity, "key": run.seed,
