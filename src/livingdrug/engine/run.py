@@ -252,13 +252,13 @@ class Run:
 
     def solution(self) -> Solution:
         """What the run has found, as the caller sees it."""
+        self._blank_unwritten()
         layout, width = self.layout, len(self.outputs)
         signs = {k: 1.0 if e.kind == "max" else -1.0 for k, e in self.extremes.items()}
         tangents = {}
         for q, name in enumerate(layout.tangents):
             part = self.values[:, :, width * (q + 1) : width * (q + 2)]
             tangents[name] = part * _tangent_factor(self.model, name)
-        self._blank_unwritten()
         status, reached = self._final_status()
         return Solution(
             values=self.values[:, :, :width],
