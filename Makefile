@@ -48,6 +48,7 @@ bench: ## our engine against its peers, in one run on this machine
 	@PATH="$(CURDIR)/.bench-venv/bin:$$PATH" .bench-venv/bin/python -m benchmarks.run
 
 docs: $(READY) ## write the generated pages of docs/
+	@$(BIN)/python scripts/validation_page.py
 	@$(BIN)/python scripts/model_pages.py
 
 pins: ## resolve the pinned versions anew into constraints.txt

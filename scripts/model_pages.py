@@ -1,151 +1,166 @@
-"""Write docs/models/<name>.md for every published model from its declaration; the pages are never written by hand.
+"""Write docs/models/<name>.md and the table of models in the README; these are never written by hand.
 
-Run ``python scripts/model_pages.py`` to write them and ``python scripts/model_pages.py --check`` to see whether they
-are current.
+The pages come from the declarations and from docs/validation.json (see validation_page.py). Run
+``python scripts/model_pages.py`` to write them with their figures, and ``python scripts/model_pages.py --check`` to see
+whether they are current.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from inspect import cleandoc
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from livingdrug.engine.solve import solve
+from livingdrug.exports.markdown import table, to_markdown
 from livingdrug.library import load_model, model_names
 from livingdrug.model import Model
-from livingdrug.model.description import formula_text, number_text
-from livingdrug.model.expressions import Expression, Number
-from livingdrug.sources import cite
+from livingdrug.qualification.formats import number
+from livingdrug.qualification.target import NEEDS_DATA, NOT_REPRODUCIBLE, PASS
+from livingdrug.reports.curves import write_course
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "models"
-MOST_SETS = 6
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "models"
+BEGIN, END = "<!-- models: written by scripts/model_pages.py -->", "<!-- end of models -->"
+POINTS = 401
+MOST_CURVES = 4
 
 
-def pages() -> dict[str, str]:
-    """Return the text of every page by file name."""
+def pages() -> dict[Path, str]:
+    """Return the text of every generated page by its path."""
+    checked = json.loads((ROOT / "docs" / "validation.json").read_text(encoding="utf-8"))["models"]
     models = [load_model(name) for name in model_names()]
-    return {"index.md": index(models), **{f"{model.name}.md": page(model) for model in models}}
+    found = {PAGES / f"{m.name}.md": page(m, checked[m.name]) for m in models}
+    found[PAGES / "index.md"] = index(models, checked)
+    found[ROOT / "README.md"] = readme(models, checked)
+    return found
 
 
-def index(models: list[type[Model]]) -> str:
+def page(model: type[Model], checked: dict[str, Any]) -> str:
+    """Return the page of one model: its declaration, a figure, and what of its paper is reproduced."""
+    text = to_markdown(model)
+    figure = [
+        "## Figure",
+        "",
+        f"![Course of {model.name} with its default values]({model.name}.svg)",
+        "",
+        f"*The model with its default values over {model.follow_up:g} days, without chance. Not for clinical use.*",
+        "",
+    ]
+    rows = [
+        (
+            r["quantity"] + ("" if r["unit"] == "1" else f" [{r['unit']}]"),
+            _value(r["paper"]),
+            _value(r["recomputed"]),
+            "" if r["ours"] is None else number(r["ours"]),
+            r["status"] + (f" ({r['note']})" if r["note"] else ""),
+        )
+        for r in checked["results"]
+    ]
+    proof = [
+        "## What is reproduced",
+        "",
+        "Computed by `livingdrug qualify`; tolerances and sources on the page [Validation](../validation.md).",
+        "",
+        *table(("quantity", "paper", "independent", "ours", "verdict"), rows),
+        "",
+    ]
+    text = text.replace("## States\n", "\n".join(figure) + "\n## States\n", 1)
+    return text.replace("## Honest limits\n", "\n".join(proof) + "\n## Honest limits\n", 1)
+
+
+def index(models: list[type[Model]], checked: dict[str, Any]) -> str:
     """Return the page that lists the models."""
     rows = [
         (
             f"[{m.name}]({m.name}.md)",
             m.summary(),
+            ", ".join(m.diseases),
+            ", ".join(m.antigens),
+            m.system,
             str(len(m.states)),
             str(len(m.parameters)),
-            str(len(m.parameter_sets)),
+            str(len(m.parameter_sets) or ""),
+            "yes" if m.has_cytokines() else "",
+            "yes" if m.has_variability() else "",
+            _status(checked[m.name]),
         )
         for m in models
     ]
-    head = ("model", "what it describes", "states", "parameters", "parameter sets")
+    head = ("model", "what it describes", "disease", "antigen", "system", "states", "parameters", "sets")
     return "\n".join(
-        ["# Models", "", "Generated from the declarations. Not for clinical use.", "", *table(head, rows), ""]
+        [
+            "# Models",
+            "",
+            "Generated from the declarations. Not for clinical use.",
+            "",
+            "The last column counts the numbers of the paper, or of an independent implementation, that are met; "
+            "[Validation](../validation.md) shows each. [Models that are not here, and why](../models-not-coded.md).",
+            "",
+            *table((*head, "cytokines", "variability", "proof"), rows),
+            "",
+        ]
     )
 
 
-def page(model: type[Model]) -> str:
-    """Return the page of one model."""
-    parts = [f"# {model.name}", "", cleandoc(model.__doc__ or ""), "", f"Source: {cite(model.source)}", ""]
-    parts += ["*Generated from the declaration. Not for clinical use.*", "", "## Equations", ""]
-    parts += ["```math", model.to_latex().replace("align*", "aligned"), "```", ""]
-    parts += ["## States", "", *table(("state", "letter", "unit", "starts at", "meaning"), state_rows(model)), ""]
-    parts += [
-        "## Parameters",
-        "",
-        *table(("parameter", "letter", "value", "unit", "meaning", "source"), parameter_rows(model)),
-        "",
-    ]
-    parts += ["## Outputs", "", *table(("output", "unit", "meaning", "formula"), output_rows(model)), ""]
-    if model.jumps:
-        parts += ["## Jumps", "", *jump_lines(model), ""]
-    if model.parameter_sets:
-        parts += ["## Parameter sets", "", *set_lines(model), ""]
-    parts += ["## Checks", "", *(f"- {line}" for line in model.checks), ""]
-    parts += ["## Honest limits", "", *(f"- {line}" for line in model.limitations), ""]
-    parts += ["## Sources", "", *(f"- `{key}`: {cite(key)} *{cite(key).note}*" for key in model.source_keys()), ""]
-    return "\n".join(parts)
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
-
-
-def state_rows(model: type[Model]) -> list[tuple[str, ...]]:
-    """Return one row per state."""
-    rows = []
-    for s in model.states.values():
-        initial = (
-            number_text(s.initial.value / s.factor) if isinstance(s.initial, Number) else f"`{formula_text(s.initial)}`"
-        )
-        rows.append((f"`{s.name}`", letter(s.symbol), s.unit, initial, s.meaning))
-    return rows
-
-
-def parameter_rows(model: type[Model]) -> list[tuple[str, ...]]:
-    """Return one row per parameter."""
-    rows = []
-    for p in model.parameters.values():
-        spread = f"; {p.spread.kind.replace('_', ' ')} spread, sd {number_text(p.spread.sd)}" if p.spread else ""
-        source = p.source_place if p.source_key == model.source else f"{p.source_key}: {p.source_place}"
-        unit = "" if p.unit == "1" else p.unit
-        rows.append((f"`{p.name}`", letter(p.symbol), number_text(p.value), unit, p.meaning + spread, source))
-    return rows
-
-
-def output_rows(model: type[Model]) -> list[tuple[str, ...]]:
-    """Return one row per output."""
-    names: dict[Expression, str] = {formula: name for name, formula in model.definitions.items()}
-    return [(f"`{n}`", o.unit, o.meaning, f"`{formula_text(o.expression, names)}`") for n, o in model.outputs.items()]
-
-
-def jump_lines(model: type[Model]) -> list[str]:
-    """Return one line per state that may die out."""
-    names: dict[Expression, str] = {formula: name for name, formula in model.definitions.items()}
-    return [
-        f"`{j.state.name}` is counted one by one below {number_text(j.below / j.state.factor)} {j.state.unit} (and "
-        "until "
-        f"above {number_text(j.above / j.state.factor)}): births `{formula_text(j.birth, names)}`, deaths "
-        f"`{formula_text(j.death, names)}` per day."
-        for j in model.jumps
-    ]
-
-
-def set_lines(model: type[Model]) -> list[str]:
-    """Return the names of the parameter sets, and their values where there are few."""
-    sets = model.parameter_sets
-    if len(sets) > MOST_SETS:
-        return [f"{len(sets)} sets: {', '.join(f'`{name}`' for name in sets)}."]
-    names = [n for n in model.parameters if any(n in values for values in sets.values())]
+def readme(models: list[type[Model]], checked: dict[str, Any]) -> str:
+    """Return the README with its table of models brought up to date."""
     rows = [
-        (f"`{n}`", model.parameters[n].unit, *(number_text(v[n]) if n in v else "" for v in sets.values()))
-        for n in names
+        (
+            f"[{m.name}](docs/models/{m.name}.md)",
+            "; ".join([", ".join(m.diseases), *([", ".join(m.antigens)] if m.antigens else []), m.system]),
+            _status(checked[m.name]),
+        )
+        for m in models
     ]
-    return table(("parameter", "unit", *sets), rows)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = "\n".join(table(("model", "for", "proof"), rows))
+    return f"{before}{BEGIN}\n{lines}\n{END}{after}"
 
 
-def letter(symbol: str | None) -> str:
-    """Return the letter of the paper as code, or nothing."""
-    return f"`{symbol}`" if symbol else ""
+def draw(model: type[Model]) -> None:
+    """Write the figure of a model: its first outputs over the days that the paper shows."""
+    names = list(model.outputs)[:MOST_CURVES]
+    times = np.linspace(0, model.follow_up, POINTS)
+    solution = solve(model, {}, times, outputs=names, stochastic=False)
+    course = pd.DataFrame(solution.values[0], columns=names)
+    course.insert(0, "day", times)
+    units = dict(zip(names, solution.units, strict=True))
+    write_course(course, units, model.name, PAGES / f"{model.name}.svg")
+
+
+def _status(checked: dict[str, Any]) -> str:
+    counts = Counter(r["status"] for r in checked["results"])
+    rest = [(counts[NOT_REPRODUCIBLE], "not reproducible in source"), (counts[NEEDS_DATA], "without data")]
+    failed = sum(counts.values()) - counts[PASS] - sum(n for n, _ in rest)
+    words = [f"{counts[PASS]} met", *(f"{n} {word}" for n, word in [(failed, "failed"), *rest] if n)]
+    return ", ".join(words)
+
+
+def _value(expected: dict[str, Any] | None) -> str:
+    return "" if expected is None else number(expected["value"])
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages, or with ``--check`` say which are not current."""
-    stale = [
-        n for n, text in pages().items() if not (PAGES / n).is_file() or (PAGES / n).read_text(encoding="utf-8") != text
-    ]
+    """Write the pages and figures, or with ``--check`` say which pages are not current."""
+    found = pages()
+    stale = [p for p, text in found.items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
-        print("\n".join(f"docs/models/{name} is not current; run python scripts/model_pages.py" for name in stale))
+        print("\n".join(f"{path.relative_to(ROOT)} is not current; run make docs" for path in stale))
         return 1 if stale else 0
     PAGES.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
-        (PAGES / name).write_text(text, encoding="utf-8")
-    print(
-        f"wrote {len(stale)} changed pages in "
-        f"{PAGES.relative_to(Path.cwd()) if PAGES.is_relative_to(Path.cwd()) else PAGES}"
-    )
+    for path, text in found.items():
+        path.write_text(text, encoding="utf-8")
+    for name in model_names():
+        draw(load_model(name))
+    print(f"wrote {len(stale)} changed pages and {len(model_names())} figures")
     return 0
 
 

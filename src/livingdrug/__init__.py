@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from livingdrug.engine.solution import Solution
     from livingdrug.engine.solve import Crossing, Extreme, solve
     from livingdrug.errors import DeclarationError, FitError, InputError, LivingDrugError, MissingExtra, SolveError
+    from livingdrug.exports import export_model, import_sbml
     from livingdrug.library import load_model, model_names
     from livingdrug.model.declaration import Model
     from livingdrug.model.expressions import absolute, exp, log, maximum, minimum, sqrt, time, where
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         state,
     )
     from livingdrug.patients import Patients
+    from livingdrug.qualification import qualify
     from livingdrug.reports import Report, report
     from livingdrug.sources import Source, cite
     from livingdrug.therapy import Journey
@@ -65,6 +67,8 @@ __all__ = [
     "cite",
     "ddt",
     "exp",
+    "export_model",
+    "import_sbml",
     "infusion",
     "load_model",
     "log",
@@ -76,6 +80,7 @@ __all__ = [
     "normal",
     "output",
     "parameter",
+    "qualify",
     "report",
     "reset",
     "solve",
@@ -111,6 +116,8 @@ _HOMES = {
     "cite": "sources",
     "ddt": "model.symbols",
     "exp": "model.expressions",
+    "export_model": "exports",
+    "import_sbml": "exports",
     "infusion": "model.symbols",
     "load_model": "library",
     "log": "model.expressions",
@@ -122,6 +129,7 @@ _HOMES = {
     "normal": "model.symbols",
     "output": "model.symbols",
     "parameter": "model.symbols",
+    "qualify": "qualification",
     "report": "reports",
     "reset": "model.symbols",
     "solve": "engine.solve",

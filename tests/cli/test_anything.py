@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livingdrug.cli import plot, terminal
+from livingdrug.cli import choice, plot, terminal
 from livingdrug.errors import InputError
 from livingdrug.library import load_model
 from livingdrug.reports.numbers import interval, number, percent
@@ -18,10 +18,9 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
 
 @given(st.lists(st.text(max_size=30), max_size=3))
 def test_assignments_are_used_or_refused(assignments):
-    run = sys.modules["livingdrug.cli.run"]
     model = load_model("kimmel2021")
     with contextlib.suppress(InputError):
-        assert set(run._parameters(model, None, assignments)) <= set(model.parameters)
+        assert set(choice.assigned(model, assignments)) <= set(model.parameters)
 
 
 @given(st.text(max_size=30))

@@ -7,7 +7,7 @@ from scipy.special import lambertw
 
 from livingdrug.engine.solve import TIGHT, Change, Crossing, Dose, Extreme, solve
 from livingdrug.errors import DeclarationError, InputError, LivingDrugError
-from livingdrug.model import Model, bolus, ddt, output, parameter, state, where
+from livingdrug.model import Model, bolus, ddt, output, parameter, state, time, where
 
 CLEARANCE, VOLUME = 2.0, 10.0  # of OneCompartment, L/day and L
 K = CLEARANCE / VOLUME
@@ -585,3 +585,37 @@ def test_a_condition_on_a_state_is_followed_by_the_error_control():
     found = solve(Ceiling, {}, times, rtol=1e-8)
     assert found.status[0] == 0
     np.testing.assert_allclose(found["tumour_cells"][0], np.minimum(10 * np.exp(times), 100), rtol=1e-4)
+
+
+def test_an_infusion_of_the_model_that_lasts_no_time_is_a_bolus(models):
+    """Patients of one cohort: 60 mg over 1.5 days, and at once; the second is the closed form of two boluses."""
+    times = np.array([0.0, 1.0, 1.5, 2.0, 3.0, 5.0])
+    found = solve(models.Treated, {"infusion_length": [1.5, 0.0]}, times, rtol=1e-10)
+    assert not found.failed.any()
+    rate = 0.2  # 2 L/day / 10 L
+    boluses = [(20.0, 0.0), (100.0, 1.0), (60.0, 2.0)]
+    expected = [sum(mg * np.exp(-rate * (t - at)) for mg, at in boluses if t >= at) / 10 for t in times]
+    assert found["concentration"][1] == pytest.approx(expected, rel=1e-9)
+    alone = solve(models.Treated, {"infusion_length": 1.5}, times, rtol=1e-10)
+    assert np.array_equal(alone["concentration"][0], found["concentration"][0])
+
+
+def test_a_switch_that_stands_in_an_output_only():
+    """The output follows the day; so do a crossing and an extreme of it."""
+
+    class Seen(Model):
+        level = state("1", "something that stays", initial=2.0)
+        k = parameter(1.0, "1/day", "rate")
+        equations = {ddt(level): 0 * k * level}
+        outputs = {
+            "seen": output(where(time > 8, 3, 1) * level, "1", "seen"),
+            "rare": output(where(time > 4, 5, 1) * level, "1", "watched but not asked for"),
+        }
+
+    found = solve(
+        Seen, {}, [0.0, 7.9, 8.0, 9.0], outputs=["seen"],
+        extremes={"most": Extreme("rare", "max")}, crossings={"up": Crossing("rare", above=9.0)},
+    )  # fmt: skip
+    assert found["seen"][0].tolist() == [2.0, 2.0, 6.0, 6.0]
+    assert found.extreme["most"][1][0] == 10.0
+    assert found.crossing_time["up"][0] == pytest.approx(4.0)

@@ -7,7 +7,7 @@ from livingdrug.engine.solve import Change, Crossing, Dose, solve
 from livingdrug.errors import DeclarationError, InputError
 from livingdrug.library import load_model
 from livingdrug.library.stein2019 import Stein2019, transgene
-from livingdrug.model import Model, ddt, output, parameter, state
+from livingdrug.model import Model, ddt, output, parameter, reset, state
 
 TIGHT = 1e-10
 
@@ -310,3 +310,19 @@ def test_tangents_end_with_the_patient(models):
     found = solve(models.Logistic, {}, [1.0, 30.0], tangents=["growth"], crossings=watch)
     assert np.isfinite(found.tangents["growth"][0, 0, 0])
     assert np.isnan(found.tangents["growth"][0, 1, 0])
+
+
+@pytest.mark.parametrize("name", ["rate", "later"])
+def test_sensitivities_through_a_parameter_that_the_model_sets_are_refused(name):
+    """They would be wrong (the set value carries no derivative), so the caller is told and can take differences."""
+
+    class Reset(Model):
+        rate = parameter(0.5, "1/day", "rate of loss")
+        later = parameter(0.1, "1/day", "rate of loss from day 2")
+        x = state("1", "amount", initial=1.0)
+        equations = {ddt(x): -rate * x}
+        events = [reset(rate, later, at=2.0)]
+        outputs = {"amount": output(x, "1", "amount")}
+
+    with pytest.raises(InputError, match="sets rate at an event"):
+        solve(Reset, {}, [5.0], tangents=[name])

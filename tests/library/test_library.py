@@ -14,11 +14,16 @@ from livingdrug.errors import InputError
 from livingdrug.library import load_model, model_names
 from livingdrug.model.vocabulary import VOCABULARY
 
-MODELS = ["kimmel2021", "kirouac2023", "stein2019"]
+MODELS = model_names()
 
 
 def test_names():
-    assert model_names() == MODELS
+    """The three of the first issue and the seventeen of the third."""
+    assert set(MODELS) >= {
+        "adhikarla2021", "barros2021", "brummer2022", "carrgo2020", "chen2019", "frey2010", "hanson2016",
+        "hardiansyah2019", "kimmel2021", "kirouac2023", "leon_triana2020", "leon_triana2021", "minucci2024",
+        "mueller_schoell2021", "ogasawara2021", "owens2021", "singh2020", "singh2021", "stein2019", "swanson2022",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -28,7 +33,9 @@ def test_a_model_loads_by_its_name(name):
     assert model is load_model(name)
     assert livingdrug.sources.cite(model.source).year == int(name[-4:])
     assert model.limitations
-    assert model.checks
+    assert model.claims
+    assert model.diseases
+    assert model.system in ("human", "mouse", "in vitro")
     assert len(model.fingerprint) == 64
 
 
@@ -38,9 +45,11 @@ def test_misspelt_model():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_outputs_are_words_of_the_vocabulary(name):
+def test_words_of_the_vocabulary_keep_their_meaning(name):
     for word, output in load_model(name).outputs.items():
-        assert (output.unit, output.meaning) == VOCABULARY[word]
+        assert output.meaning
+        if word in VOCABULARY:
+            assert output.meaning == VOCABULARY[word].meaning
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -14,7 +14,8 @@ def test_pages_are_current():
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    for name, text in module.pages().items():
-        page = ROOT / "docs" / "models" / name
-        assert page.is_file(), f"{name} is missing; run python scripts/model_pages.py"
-        assert page.read_text(encoding="utf-8") == text, f"{name} is not current; run python scripts/model_pages.py"
+    for page, text in module.pages().items():
+        assert page.is_file(), f"{page.name} is missing; run make docs"
+        assert page.read_text(encoding="utf-8") == text, f"{page.name} is not current; run make docs"
+        if page.parent.name == "models" and page.name != "index.md":
+            assert page.with_suffix(".svg").is_file(), f"the figure of {page.name} is missing; run make docs"

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from livingdrug.engine.solve import Dose, solve
 from livingdrug.library import load_model, model_names
+from livingdrug.library.barros2021 import virtual_mice
 from livingdrug.model import Model, birth_death, bolus, ddt, infusion, output, parameter, reset, state
 from livingdrug.model.expressions import Number, substitute, time
 from livingdrug.streams import normal
+from livingdrug.units import convert
 
 TIMES = np.array([0.0, 0.5, 3, 7, 14, 28, 60, 120, 365])
 
@@ -27,21 +29,73 @@ def from_spread(model, count, seed):
     return found
 
 
-def from_sets(model, count, seed):
-    """The published patients in turn, each number varied by 5 per cent but inside the bounds of the paper's search."""
-    sets = [list(model.parameter_sets.values())[i % len(model.parameter_sets)] for i in range(count)]
+def around_the_default(model, count, seed):
+    """Every parameter varied log-normally by 10 per cent, kept inside its limits."""
+    found = {}
+    for name, p in model.parameters.items():
+        z = np.clip(normal(seed, np.arange(count), name, 1)[:, 0], -3, 3)
+        found[name] = np.clip(p.value * np.exp(0.1 * z), *p.limits)
+    return found
+
+
+def from_sets(model, count, seed, sets=None):
+    """The published patients in turn, each number varied by 5 per cent but inside the limits."""
+    sets = sets or list(model.parameter_sets.values())
+    sets = [sets[i % len(sets)] for i in range(count)]
     found = {}
     for name in sets[0]:
         z = normal(seed, np.arange(count), name, 1)[:, 0]
         found[name] = np.clip([s[name] for s in sets] * (1 + 0.05 * np.clip(z, -3, 3)), *model.parameters[name].limits)
+    return found
+
+
+def of_kirouac(model, count, seed):
+    found = from_sets(model, count, seed)
     found["largest_renewal"] = np.minimum(found["largest_renewal"], 0.99)  # at 1 memory cells grow without bound
     return found
 
 
-PATIENTS = {"kimmel2021": from_spread, "kirouac2023": from_sets, "stein2019": from_spread}
+def of_hardiansyah(model, count, seed):
+    found = from_sets(model, count, seed)
+    shares = [name for name in found if "share" in name]
+    whole = sum(found[name] for name in shares) if shares else 1.0
+    return found | {name: found[name] / whole for name in shares}
+
+
+def of_the_named_patients(model, count, seed):
+    """Only the sets that are whole patients: others change one thing and are laid over these."""
+    most = max(len(values) for values in model.parameter_sets.values())
+    return from_sets(model, count, seed, [v for v in model.parameter_sets.values() if len(v) == most])
+
+
+def of_hanson(model, count, seed):
+    found = around_the_default(model, count, seed)
+    found["drug_effect"] = np.minimum(found["drug_effect"], found["inflammation_production"])  # else it is negative
+    return found
+
+
+def of_barros(_model, count, seed):
+    return virtual_mice(count, seed)
+
+
+PATIENTS = {
+    "adhikarla2021": around_the_default, "barros2021": of_barros, "brummer2022": from_sets,
+    "carrgo2020": around_the_default, "chen2019": from_sets, "frey2010": from_spread, "hanson2016": of_hanson,
+    "hardiansyah2019": of_hardiansyah, "kimmel2021": from_spread, "kirouac2023": of_kirouac,
+    "leon_triana2020": around_the_default, "leon_triana2021": around_the_default,
+    "minucci2024": of_the_named_patients, "mueller_schoell2021": from_spread, "ogasawara2021": around_the_default,
+    "owens2021": of_the_named_patients, "singh2020": around_the_default, "singh2021": around_the_default,
+    "stein2019": from_spread, "swanson2022": around_the_default,
+}  # fmt: skip
 """How patients of each model of the library are drawn: (model, count, seed) to parameters."""
 
-DOSED = {"kimmel2021": "car_t", "kirouac2023": "infused", "stein2019": "effector"}
+DOSED = {
+    "adhikarla2021": "car_t", "barros2021": "effector", "brummer2022": "car_t", "carrgo2020": "car_t",
+    "chen2019": "drug", "frey2010": "central", "hanson2016": "cytotoxic_memory", "hardiansyah2019": "effector_blood",
+    "kimmel2021": "car_t", "kirouac2023": "infused", "leon_triana2020": "car_t", "leon_triana2021": "blood_car_t",
+    "minucci2024": "infused_cd8", "mueller_schoell2021": "naive", "ogasawara2021": "effector", "owens2021": "car_t",
+    "singh2020": "blood", "singh2021": "blood_effector", "stein2019": "effector", "swanson2022": "tumour_car_t",
+}  # fmt: skip
 """The state into which a dose goes."""
 
 
@@ -101,7 +155,7 @@ def test_order_of_patients_does_not_matter(model):
 
 def test_one_changed_patient_leaves_the_others(model):
     parameters = draw(model, 24)
-    name = next(iter(parameters))
+    name = next(name for name, values in parameters.items() if np.all(values > 0))
     changed = parameters | {name: np.where(np.arange(24) == 7, 0.97 * parameters[name], parameters[name])}
     same = (run(model, parameters).values == run(model, changed).values).all(axis=(1, 2))
     assert np.flatnonzero(~same).tolist() == [7]
@@ -109,15 +163,19 @@ def test_one_changed_patient_leaves_the_others(model):
 
 def test_two_half_doses_at_one_instant_are_one_dose(model):
     target = DOSED[model.name]
-    dose = Dose(target, 2.0**20, at=5.0)
-    halves = [Dose(target, 2.0**19, at=5.0)] * 2
+    amount = 0.25 if model.states[target].unit == "1" else 2.0**20  # an index of cells on a plate is about 1
+    dose = Dose(target, amount, at=5.0)
+    halves = [Dose(target, amount / 2, at=5.0)] * 2
     parameters = draw(model, 20)
     found, expected = (run(model, parameters, doses=d, stochastic=False).values for d in (halves, [dose]))
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)  # the sum is rounded once or twice
 
 
+OTHER_UNIT = {"day": "hour", "hour": "day"}
+
+
 def in_hours(model):
-    """The same model declared with hours wherever its parameters say days, under the same names."""
+    """The same model declared with hours where its parameters say days, and the other way round."""
     new = {p: parameter_in_hours(p) for p in model.parameters.values()}
     new |= {s: state(s.unit, s.meaning, symbol=s.symbol, floor=s.floor / s.factor) for s in model.states.values()}
     for s in model.states.values():
@@ -137,11 +195,14 @@ def in_hours(model):
 
 
 def parameter_in_hours(p):
-    unit, factor = p.unit, 1.0
-    if p.unit == "day":
-        unit, factor = "hour", 24.0
-    elif p.unit.endswith("/day"):
-        unit, factor = p.unit.removesuffix("day") + "hour", 1 / 24
+    unit, factor = OTHER_UNIT.get(p.unit.rpartition("/")[2], p.unit), 1.0
+    if p.unit in OTHER_UNIT:
+        factor = convert(1.0, p.unit, unit)
+    elif p.unit.rpartition("/")[2] in OTHER_UNIT:
+        unit = p.unit.rpartition("/")[0] + "/" + unit
+        factor = convert(1.0, p.unit, unit)
+    else:
+        unit = p.unit
     limits = (p.limits[0] * factor, p.limits[1] * factor)
     return parameter(
         p.value * factor, unit, p.meaning, symbol=p.symbol, source="assumed: as in the library", limits=limits
@@ -161,7 +222,7 @@ def test_a_change_of_units_changes_nothing(model):
     other = in_hours(model)
     assert any(p.unit != model.parameters[n].unit for n, p in other.parameters.items())
     parameters = draw(model, 40)
-    converted = {n: v * (other.parameters[n].value / model.parameters[n].value) for n, v in parameters.items()}
+    converted = {n: convert(v, model.parameters[n].unit, other.parameters[n].unit) for n, v in parameters.items()}
     options = {"outputs": [*model.outputs], "rtol": 1e-9, "stochastic": False}
     found, expected = (
         solve(other, converted, TIMES, **options).values,

@@ -5,13 +5,16 @@ Example:
     >>> cli.models(as_json=True)  # doctest: +SKIP
 """
 
+from livingdrug.cli.analyse import analyse
 from livingdrug.cli.app import main
 from livingdrug.cli.check import check
 from livingdrug.cli.cite import cite
+from livingdrug.cli.export import export
 from livingdrug.cli.models import models
+from livingdrug.cli.qualify import qualify
 from livingdrug.cli.report import report
 from livingdrug.cli.run import run
 from livingdrug.cli.show import show
 from livingdrug.cli.trial import trial
 
-__all__ = ["check", "cite", "main", "models", "report", "run", "show", "trial"]
+__all__ = ["analyse", "check", "cite", "export", "main", "models", "qualify", "report", "run", "show", "trial"]

@@ -12,9 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
+from livingdrug.cli.analyse import analyse
 from livingdrug.cli.check import check
 from livingdrug.cli.cite import cite
+from livingdrug.cli.export import export
 from livingdrug.cli.models import models
+from livingdrug.cli.qualify import qualify
 from livingdrug.cli.report import report
 from livingdrug.cli.run import run
 from livingdrug.cli.show import show
@@ -23,7 +26,7 @@ from livingdrug.errors import DeclarationError, InputError, LivingDrugError, Mis
 
 __all__ = ["main"]
 
-COMMANDS = (trial, run, models, show, check, report, cite)
+COMMANDS = (trial, run, models, show, check, analyse, qualify, export, report, cite)
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 ABOUT = "An open digital twin of CAR-T therapy: simulate trials and single patients. Not for clinical use."
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted. With --json, a program can read the answer."

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from livingdrug.cli.choice import declared_models
 from livingdrug.cli.terminal import print_json, say
 from livingdrug.errors import InputError
 
@@ -34,7 +35,7 @@ def _found(file: Path) -> dict[str, Any]:
     if file.suffix == ".toml":
         return _trial(file)
     if file.suffix == ".py":
-        models = _models(file)
+        models = declared_models(file)
         return {"kind": "model", "name": ", ".join(model.name for model in models)}
     raise InputError(f"check {str(file)!r}: expected a trial ending in .toml or a model ending in .py")
 
@@ -49,22 +50,3 @@ def _trial(file: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     return {"kind": "trial", "name": trial.name, "model": trial.model, "stated_numbers": len(list(trial.stated()))}
-
-
-def _models(file: Path) -> list[Any]:
-    """Return the models that a Python file declares; declaring them checks them."""
-    import runpy
-
-    from livingdrug.model import Model
-
-    if not file.is_file():
-        raise InputError(f"check: there is no file {str(file)!r}")
-    declared = runpy.run_path(str(file), run_name=file.stem)
-    models = [
-        thing
-        for thing in declared.values()
-        if isinstance(thing, type) and issubclass(thing, Model) and thing.__module__ == file.stem
-    ]
-    if not models:
-        raise InputError(f"check {str(file)!r}: the file declares no model; write `class Name(Model): ...`")
-    return models

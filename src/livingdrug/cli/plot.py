@@ -41,8 +41,8 @@ def _scale(values: Sequence[float]) -> tuple[float, float, Callable[[float], flo
     positive = [value for value in values if value > 0]
     logarithmic = low >= 0 and positive and high / min(positive) > SPAN_FOR_LOGARITHM
     if not logarithmic:
-        span = high - low or 1.0
-        return low, high, lambda value: (value - low) / span
+        span = high / 2 - low / 2 or 0.5  # halves: the whole may be larger than the largest number
+        return low, high, lambda value: (value / 2 - low / 2) / span
     bottom = max(min(positive), high * 1e-9)
     depth = math.log(high / bottom)
     return bottom, high, lambda value: math.log(value / bottom) / depth if value >= bottom else None
@@ -55,8 +55,8 @@ def _columns(
     import numpy as np
 
     days, values = np.array(pairs).T
-    at = np.interp(np.linspace(days[0], days[-1], count), days, values)
-    shares = [shape(value) for value in at]
+    at = 2 * np.interp(np.linspace(days[0], days[-1], count), days, values / 2)  # a whole slope may overflow
+    shares = [shape(value) for value in at.tolist()]
     return [(column, share) for column, share in enumerate(shares) if share is not None]
 
 

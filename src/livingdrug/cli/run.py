@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from livingdrug.cli.choice import assigned, find_model, preset_values
 from livingdrug.cli.terminal import print_json, print_table, say
 from livingdrug.errors import InputError, SolveError, unknown_name
 
@@ -22,12 +23,14 @@ POINTS = 400
 
 
 def run(
-    model: Annotated[str, typer.Argument(help="Name of a model; `livingdrug models` lists them.")],
+    model: Annotated[str, typer.Argument(help="Name of a model (`livingdrug models` lists them), or an SBML file.")],
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a parameter; may be repeated.")
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Start from a parameter set of the model.")] = None,
-    days: Annotated[float, typer.Option("--days", help="How many days to follow.")] = 365.0,
+    days: Annotated[
+        float | None, typer.Option("--days", help="How many days to follow. [default: as in the paper]")
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option("--output", "-o", help="Which output or state; may be repeated. [default: all outputs]"),
@@ -43,13 +46,12 @@ def run(
 
     Prints the course as a small plot and a table, or writes it to a file.
     """
-    from livingdrug.library import load_model
-
+    chosen = find_model(model)
+    days = chosen.follow_up if days is None else days
     if not (math.isfinite(days) and days > 0):
         raise InputError(f"run: --days must be a positive number of days, got {days}")
-    chosen = load_model(model)
     names = _outputs(chosen, output)
-    course = _course(chosen, _parameters(chosen, preset, values or []), names, days, seed)
+    course = _course(chosen, preset_values(chosen, preset) | assigned(chosen, values), names, days, seed)
     units = {name: unit_of(chosen, name) for name in names}
     if save is not None:
         _save(course, units, chosen.name, save)
@@ -72,30 +74,6 @@ def _outputs(model: Any, asked: list[str] | None) -> list[str]:
 def unit_of(model: Any, name: str) -> str:
     """Return the unit of an output or state of a model."""
     return (model.outputs[name] if name in model.outputs else model.states[name]).unit
-
-
-def _parameters(model: Any, preset: str | None, assignments: list[str]) -> dict[str, float]:
-    """Return the changed parameters, from a parameter set and from NAME=VALUE."""
-    if preset is not None and preset not in model.parameter_sets:
-        raise InputError(unknown_name(f"parameter set of {model.name}", preset, model.parameter_sets))
-    changed = dict(model.parameter_sets[preset]) if preset is not None else {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name = name.strip()
-        if not equals:
-            raise InputError(
-                f"--set {assignment!r}: write NAME=VALUE, for example --set {next(iter(model.parameters))}=1.5"
-            )
-        if name not in model.parameters:
-            raise InputError(unknown_name(f"parameter of {model.name}", name, model.parameters))
-        try:
-            changed[name] = float(text)
-        except ValueError:
-            unit = model.parameters[name].unit
-            raise InputError(
-                f"--set {assignment!r}: {text!r} is not a number; give {name} in {unit}, without the unit"
-            ) from None
-    return changed
 
 
 def _course(model: Any, changed: dict[str, float], names: list[str], days: float, seed: int) -> pd.DataFrame:

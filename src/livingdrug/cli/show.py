@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from livingdrug.cli.choice import find_model
 from livingdrug.cli.terminal import print_json, say
 
 __all__ = ["show"]
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="Name of a model; `livingdrug models` lists them.")],
+    model: Annotated[str, typer.Argument(help="Name of a model (`livingdrug models` lists them), or an SBML file.")],
     latex: Annotated[bool, typer.Option("--latex", help="Print only the equations, in LaTeX.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
@@ -20,9 +21,7 @@ def show(
 
     Prints its equations, and every parameter with unit, meaning and source.
     """
-    from livingdrug.library import load_model
-
-    chosen = load_model(model)
+    chosen = find_model(model)
     if latex:
         typer.echo(chosen.to_latex())
         return

@@ -31,16 +31,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = ()
+    title: str,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    numeric: Iterable[int] = (),
+    wrapped: Iterable[int] | None = None,
 ) -> None:
-    """Print a table; the columns named in ``numeric`` are set flush right."""
+    """Print a table; columns in ``numeric`` are set flush right, only those in ``wrapped`` are broken into lines."""
     from rich.markup import escape
     from rich.table import Table
 
-    right = set(numeric)
+    right, broken = set(numeric), set(range(1, len(headings)) if wrapped is None else wrapped)
     grid = Table(title=escape(title) or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for index, heading in enumerate(headings):
-        grid.add_column(escape(heading), justify="right" if index in right else "left", overflow="fold")
+        justify: Any = "right" if index in right else "left"
+        grid.add_column(escape(heading), justify=justify, overflow="fold", no_wrap=index not in broken)
     for row in rows:
         grid.add_row(*(escape(str(cell)) for cell in row))
     terminal = console()
@@ -61,20 +66,22 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def progress_bar(title: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with rate and time left on standard error; yields the function to call with (done, total)."""
+def progress_bar(
+    title: str, total: int, *, of: str = "patients", quiet: bool = False
+) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of what is counted, with rate and time left, on standard error; yields a function of (done, total)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:,.0f} patients/s" if task.speed else "")
+            return Text(f"{task.speed:,.{0 if task.speed >= 10 else 1}f} {of}/s" if task.speed else "")
 
     terminal = console(errors=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=terminal, disable=quiet or not terminal.is_terminal) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda done, _: bar.update(task, completed=done)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

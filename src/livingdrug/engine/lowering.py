@@ -15,9 +15,11 @@ from livingdrug.engine.derivatives import TangentPlan, plan_tangents
 from livingdrug.engine.graph import Graph
 from livingdrug.errors import DeclarationError, InputError, unknown_name
 from livingdrug.model.expressions import Expression, Symbol, walk
+from livingdrug.model.symbols import Parameter
 
 if TYPE_CHECKING:
     from livingdrug.model.declaration import Model
+    from livingdrug.model.symbols import Event
 
 ADD, SET = 0, 1
 """What an event does to its slot."""
@@ -192,8 +194,10 @@ class _Lowering:
         nodes = list(self.state_nodes)
         self.modes: list[int] = []
         plans = self.jump_processes(rates, nodes, floors, initial)
-        stops = self.stops()
         outputs = [self.output(name) for name in self.request.outputs]
+        for name, *_ in (*self.request.crossings, *self.request.extremes):
+            self.output(name)  # every condition on time must be known before its stop is made
+        stops = self.stops()
         crossings, levels = self.crossings(nodes, rates)
         plan = self.tangents(rates, floors, initial, outputs, stops) if self.request.tangents else None
         extremes = self.extremes(nodes, rates)
@@ -354,19 +358,43 @@ class _Lowering:
         for event in self.model.events:
             at, amount = self.read(event.at), self.read(event.amount)
             target = self.names[event.target]
-            if any(name == event.target.name for name, _ in self.request.tangents):
-                raise InputError(
-                    f"{self.model.name}: sensitivities by {event.target.name} were asked for, but the model itself "
-                    "sets it at an event; differentiate by what it is set to"
-                )
+            self.check_differentiable(event)
             if event.kind == "infusion":
-                duration = self.read(event.duration)
-                rate = g.mul(amount, g.inv(duration))
-                slot = self.rate_nodes[self.layout.rates.index(event.target.name)]
-                found += [(at, slot, ADD, rate), (g.add(at, duration), slot, ADD, g.neg(rate))]
+                found += self.infusion_stops(event, at, amount)
             else:
                 found.append((at, target, ADD if event.kind == "bolus" else SET, amount))
         return [*((t, f, SET, g.zero) for t, f in zip(self.flag_times, self.flag_nodes, strict=True)), *found]
+
+    def check_differentiable(self, event: Event) -> None:
+        """A parameter that an event sets carries no derivative; a state that an event sets does."""
+        asked = {name for name, _ in self.request.tangents}
+        touched = {event.target.name}
+        if isinstance(event.target, Parameter):
+            touched |= {s.name for s in walk(event.amount) if isinstance(s, Symbol)}
+        for name in sorted(asked & touched):
+            raise InputError(
+                f"{self.model.name}: sensitivities by {name} were asked for, but the model itself sets "
+                f"{event.target.name} at an event, and sensitivities do not pass through that; use differences of two "
+                "solves (livingdrug.analysis does so)"
+            )
+
+    def infusion_stops(self, event: Event, at: int, amount: int) -> list[tuple[int, Any, int, int]]:
+        """Beginning and end of an infusion; one that lasts no time is a bolus."""
+        g = self.graph
+        duration = self.read(event.duration)
+        slot, target = self.rate_nodes[self.layout.rates.index(event.target.name)], self.names[event.target]
+        if g.is_number(duration):
+            if g.value[duration] <= 0:
+                return [(at, target, ADD, amount)]
+            rate = g.mul(amount, g.inv(duration))
+            return [(at, slot, ADD, rate), (g.add(at, duration), slot, ADD, g.neg(rate))]
+        at_once = g.make("le", duration, g.zero)
+        rate = g.where(at_once, g.zero, g.mul(amount, g.inv(g.where(at_once, g.number(1.0), duration))))
+        return [
+            (at, slot, ADD, rate),
+            (g.add(at, duration), slot, ADD, g.neg(rate)),
+            (at, target, ADD, g.where(at_once, amount, g.zero)),
+        ]
 
     def slot_of(self, target: int, slots: Sequence[int]) -> int:
         return list(slots).index(target)

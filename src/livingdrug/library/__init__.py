@@ -20,7 +20,7 @@ def model_names() -> list[str]:
         True
     """
     files = Path(__file__).parent.glob("*.py")
-    return sorted(file.stem for file in files if re.fullmatch(r"[a-z]+[0-9]{4}[a-z]?", file.stem))
+    return sorted(file.stem for file in files if re.fullmatch(r"[a-z]+(_[a-z]+)*[0-9]{4}[a-z]?", file.stem))
 
 
 def load_model(name: str) -> type[Model]:

@@ -56,6 +56,7 @@ class Stein2019(Model):
     """
 
     source = "stein2019"
+    diseases, antigens, system = "B-cell acute lymphoblastic leukaemia", "CD19", "human"
 
     fold_expansion = parameter(
         3900, "1", "expansion from the start to the peak", symbol="f_x", source=_TABLE,
@@ -106,12 +107,10 @@ class Stein2019(Model):
     }
     outputs = {"car_t_transgene_blood": effector + memory}
 
-    checks = [
-        "Half-lives from the table: doubling 0.780, fast decline 4.33, slow decline 216.6 days (abstract: 0.78, 4.3, "
-        "220).",
-        "Start 6.15 copies/ug, AUC of 28 days 1.718e5 copies day/ug; 1374, 146.5 and 60.7 copies/ug on days 28, 90 "
-        "and 365.",
-        "Agreement with the closed form in the same file, with and without co-medication.",
+    claims = [
+        "Cells double every 0.78 days until day 9, then fall with half-lives of 4.3 and 220 days.",
+        "Tocilizumab and steroids, as given, did not change the expansion.",
+        "No covariate, and not the dose, explained how patients differ.",
     ]
     limitations = [
         "It is not certain whether the printed random effects are standard deviations or variances of the logarithms; "

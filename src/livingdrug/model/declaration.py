@@ -31,12 +31,17 @@ from livingdrug.model.fingerprint import Writer, sha256
 from livingdrug.model.parameters import ParameterTable
 from livingdrug.model.remembered import checked_factors
 from livingdrug.model.symbols import Derivative, Event, Jump, Output, Parameter, State, as_tuple, in_canonical
-from livingdrug.model.vocabulary import VOCABULARY, unit_of
+from livingdrug.model.vocabulary import CYTOKINES, VOCABULARY, unit_of
 
 __all__ = ["Model"]
 
 # What the author of a model writes besides states, parameters and formulas.
-KEYWORDS = ("name", "source", "equations", "outputs", "events", "jumps", "parameter_sets", "limitations", "checks")
+KEYWORDS = (
+    "name", "source", "equations", "outputs", "events", "jumps", "parameter_sets", "diseases", "antigens", "system",
+    "follow_up", "claims", "errata", "limitations",
+)  # fmt: skip
+
+SYSTEMS = ("human", "mouse", "in vitro")
 
 
 class Model:
@@ -44,7 +49,9 @@ class Model:
 
     In the class body: ``state``, ``parameter`` and named formulas; ``equations`` (``ddt(state)`` to formula);
     ``outputs`` (word of the vocabulary to formula); and if wanted ``source`` (key in sources.bib), ``events``,
-    ``jumps``, ``parameter_sets``, ``limitations`` and ``checks`` (sentences for the documentation), ``name``.
+    ``jumps``, ``parameter_sets``, ``name``. What it was made for: ``diseases``, ``antigens`` (one text or several),
+    ``system`` (``"human"``, ``"mouse"`` or ``"in vitro"``) and ``follow_up`` (the days that the paper shows). Sentences
+    for the documentation: ``claims`` (what the paper says), ``errata`` (its known errors) and ``limitations``.
 
     Raises:
         DeclarationError: when the class is made, if anything in it does not fit.
@@ -57,8 +64,13 @@ class Model:
     events: ClassVar[Sequence[Event]] = ()
     jumps: ClassVar[Sequence[Jump]] = ()
     parameter_sets: ClassVar[Mapping[str, Mapping[str, float]]] = {}
+    diseases: ClassVar[Sequence[str]] = ()
+    antigens: ClassVar[Sequence[str]] = ()
+    system: ClassVar[str] = ""
+    follow_up: ClassVar[float] = 365.0
+    claims: ClassVar[Sequence[str]] = ()
+    errata: ClassVar[Sequence[str]] = ()
     limitations: ClassVar[Sequence[str]] = ()
-    checks: ClassVar[Sequence[str]] = ()
 
     states: ClassVar[Mapping[str, State]] = {}
     parameters: ClassVar[ParameterTable] = ParameterTable("model", {})
@@ -99,6 +111,16 @@ class Model:
     def canonical(cls, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return all parameters in canonical units; see :meth:`ParameterTable.canonical`."""
         return cls.parameters.canonical(overrides)
+
+    @classmethod
+    def has_cytokines(cls) -> bool:
+        """Whether an output is the concentration of a cytokine."""
+        return any(word in CYTOKINES for word in cls.outputs)
+
+    @classmethod
+    def has_variability(cls) -> bool:
+        """Whether the paper says how patients differ in a parameter."""
+        return any(p.spread is not None for p in cls.parameters.values())
 
     @classmethod
     def source_keys(cls) -> list[str]:
@@ -175,12 +197,11 @@ def _collect_keywords(cls: type[Model]) -> None:
     for keyword in ("equations", "outputs", "parameter_sets"):
         if not isinstance(getattr(cls, keyword), Mapping):
             raise DeclarationError(f"{cls.name}: {keyword} must be a dictionary, got {getattr(cls, keyword)!r}")
-    for keyword in ("name", "source"):
-        if not isinstance(getattr(cls, keyword), str):
-            raise DeclarationError(f"{cls.name}: {keyword} must be text, got {getattr(cls, keyword)!r}")
+    _check_words(cls)
     if not cls.name.isidentifier():
         raise DeclarationError(f"{cls.name!r} cannot name a model; take a plain word such as author2020")
-    for keyword, kind in (("events", Event), ("jumps", Jump), ("limitations", str), ("checks", str)):
+    texts = ("diseases", "antigens", "claims", "errata", "limitations")
+    for keyword, kind in (("events", Event), ("jumps", Jump), *((text, str) for text in texts)):
         values = as_tuple(getattr(cls, keyword))
         for value in values:
             if not isinstance(value, kind):
@@ -195,6 +216,16 @@ def _collect_keywords(cls: type[Model]) -> None:
         equations[left.state] = _formula(cls, f"ddt({left.state.name})", right)
     cls.rates = equations
     cls.outputs = {word: value if isinstance(value, Output) else Output(value) for word, value in cls.outputs.items()}
+
+
+def _check_words(cls: type[Model]) -> None:
+    for keyword in ("name", "source", "system"):
+        if not isinstance(getattr(cls, keyword), str):
+            raise DeclarationError(f"{cls.name}: {keyword} must be text, got {getattr(cls, keyword)!r}")
+    if cls.system and cls.system not in SYSTEMS:
+        raise DeclarationError(unknown_name("system", cls.system, SYSTEMS, place=cls.name))
+    if not (isinstance(cls.follow_up, (int, float)) and 0 < cls.follow_up < float("inf")):
+        raise DeclarationError(f"{cls.name}: follow_up must be a positive number of days, got {cls.follow_up!r}")
 
 
 def _formula(cls: type[Model], place: str, value: Any) -> Expression:

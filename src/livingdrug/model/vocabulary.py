@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["VOCABULARY", "Word", "unit_of"]
+__all__ = ["CYTOKINES", "VOCABULARY", "Word", "unit_of"]
 
 
 class Word(NamedTuple):
@@ -30,7 +30,9 @@ VOCABULARY: dict[str, Word] = {
     "car_t_memory_total": Word("cell", "memory CAR T cells in the body"),
     "car_t_total": Word("cell", "CAR T cells in the body"),
     "car_t_transgene_blood": Word("copy/ug", "copies of the CAR transgene per microgram of DNA from blood"),
+    "cell_index": Word("1", "impedance of the well, a measure of the tumour cells that adhere to it"),
     "crp": Word("mg/L", "C-reactive protein in serum"),
+    "cytokine": Word("pg/mL", "a cytokine in serum that the paper does not single out"),
     "ferritin": Word("ug/L", "ferritin in serum"),
     "gm_csf": Word("pg/mL", "GM-CSF in serum"),
     "ifn_gamma": Word("pg/mL", "interferon gamma in serum"),
@@ -43,10 +45,14 @@ VOCABULARY: dict[str, Word] = {
     "normal_t_blood": Word("cell/uL", "T cells without CAR in blood"),
     "normal_t_total": Word("cell", "T cells without CAR in the body"),
     "platelet_count": Word("cell/uL", "platelets in blood"),
+    "tgf_beta": Word("pg/mL", "transforming growth factor beta"),
+    "tocilizumab": Word("ug/mL", "tocilizumab in serum"),
     "tumour_blood": Word("cell/uL", "tumour cells in blood"),
     "tumour_cells": Word("cell", "tumour cells in the body"),
     "tumour_volume": Word("mL", "volume of the tumour"),
 }
+
+CYTOKINES = frozenset({"cytokine", "gm_csf", "ifn_gamma", "il10", "il15", "il2", "il6", "il7", "tgf_beta"})
 
 
 def unit_of(word: str, given: str | None) -> str:

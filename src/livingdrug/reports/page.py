@@ -9,7 +9,7 @@ from typing import Any
 
 from livingdrug.storage import write_atomically
 
-__all__ = ["Report", "report"]
+__all__ = ["Report", "render", "report"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,14 @@ def report(outcome: Any) -> Report:
         >>> outcome = ld.Trial.builtin("zuma-1").run(patients=200, seed=1)  # doctest: +SKIP
         >>> ld.report(outcome).save("zuma-1.html")  # doctest: +SKIP
     """
-    from livingdrug.reports import charts, comparison, keyresults, methods
+    from livingdrug.reports import comparison, keyresults, methods
     from livingdrug.reports.figures import figures
     from livingdrug.reports.flow import flow
     from livingdrug.reports.glossary import GLOSSARY
 
     return Report(
-        _template().render(
+        render(
+            "report.html",
             trial=keyresults.headline(outcome),
             cards=keyresults.cards(outcome),
             flow=flow(outcome),
@@ -78,15 +79,15 @@ def report(outcome: Any) -> Report:
             facts=methods.facts(outcome),
             sources=methods.publications(outcome),
             glossary=GLOSSARY,
-            light=charts.variables(0),
-            dark=charts.variables(1),
-            colour_rules=charts.colour_rules(),
         )
     )
 
 
-def _template() -> Any:
+def render(template: str, **values: Any) -> str:
+    """Return a page from a template of this folder; what is put in is escaped."""
     import jinja2
+
+    from livingdrug.reports import charts
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -95,4 +96,5 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+    colours = {"light": charts.variables(0), "dark": charts.variables(1), "colour_rules": charts.colour_rules()}
+    return environment.get_template(template).render(**values, **colours)
