@@ -11,7 +11,7 @@ import pytest
 
 from livingdrug import cli
 
-COMMANDS = ("trial", "run", "models", "show", "check", "analyse", "qualify", "export", "report", "cite")
+COMMANDS = ("trial", "plant", "run", "models", "show", "check", "analyse", "qualify", "export", "report", "cite")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,8 +89,21 @@ def _curve(course: pd.DataFrame, name: str, unit: str) -> Any:
     scale = alt.Scale(type="log" if logarithmic else "linear", nice=True)
     words = name.replace("_", " ") + ("" if unit in ("1", "dimensionless") else f", {unit}")
     x = alt.X("day:Q", title="day", axis=alt.Axis(grid=False))
-    y = alt.Y("value:Q", title=words, scale=scale, axis=alt.Axis(tickCount=5))
+    axis = alt.Axis(values=_decades([row["value"] for row in rows])) if logarithmic else alt.Axis(tickCount=5)
+    y = alt.Y("value:Q", title=words, scale=scale, axis=axis)
     return charts.line(rows, x, y, "simulated").properties(width=charts.WIDE.width, height=220)
+
+
+def _decades(values: list[float]) -> list[float]:
+    """Return powers of ten that enclose the values, at most eight or so: their lines are enough of a grid.
+
+    Example:
+        >>> _decades([0.3, 20.0])
+        [0.1, 1.0, 10.0, 100.0]
+    """
+    lowest, highest = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    step = max(1, (highest - lowest) // 6)
+    return [float(f"1e{power}") for power in range(lowest, highest + 1, step)]
 
 
 def _page(chart: Any, title: str) -> str:
