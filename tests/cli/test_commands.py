@@ -11,7 +11,20 @@ import pytest
 
 from livingdrug import cli
 
-COMMANDS = ("trial", "plant", "run", "models", "show", "check", "analyse", "qualify", "export", "report", "cite")
+COMMANDS = (
+    "trial",
+    "plant",
+    "run",
+    "models",
+    "show",
+    "check",
+    "analyse",
+    "qualify",
+    "export",
+    "record",
+    "report",
+    "cite",
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

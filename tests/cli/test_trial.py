@@ -10,6 +10,12 @@ import time
 import pandas as pd
 import pytest
 
+
+def hears_ctrl_c():
+    """A process that was started in the background by a shell ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 LATEST = 0.5  # seconds in which an interrupt is answered
 
 
@@ -134,7 +140,8 @@ def test_an_interrupted_run_stops_at_once_and_continues(command, small_trial, tm
         "--out",
         str(tmp_path / "run"),
     ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": hears_ctrl_c}
+    process = subprocess.Popen(words, **options)
     blocks = tmp_path / "run" / "blocks"
     deadline = time.monotonic() + 60
     while not list(blocks.glob("patients-*.parquet")) and time.monotonic() < deadline:

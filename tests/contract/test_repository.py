@@ -39,7 +39,7 @@ def test_everything_the_package_needs_is_pinned():
         *project["dependencies"],
         *(entry for extra in project["optional-dependencies"].values() for entry in extra),
     ]
-    names = {re.split(r"[\[<>=;]", entry)[0].strip().lower() for entry in wanted} - {project["name"]}
+    names = {re.split(r"[\[<>=;]", entry)[0].strip().lower().replace(".", "-") for entry in wanted} - {project["name"]}
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
 
 

@@ -278,10 +278,16 @@ except KeyboardInterrupt:
 """
 
 
+def hears_ctrl_c():
+    """A process that was started in the background by a shell ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(threads, seconds):
     """How long a process that is that far into a solve of many minutes takes to answer SIGINT; it must end in order."""
     code = LONG.replace("rtol=1e-12", f"rtol=1e-12, threads={threads}")
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) as child:
+    options = {"stdout": subprocess.PIPE, "text": True, "env": os.environ, "preexec_fn": hears_ctrl_c}
+    with subprocess.Popen([sys.executable, "-c", code], **options) as child:
         assert child.stdout.readline().strip() == "ready"
         time.sleep(seconds)  # now it is inside the second solve
         assert child.poll() is None

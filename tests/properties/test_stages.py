@@ -119,6 +119,16 @@ def test_cells_are_not_made_from_nothing(whole):
     assert columns["dose_cells"] + columns["left_over_car_t_cells"] == pytest.approx(columns["harvested_car_t_cells"])
 
 
+def test_shares_and_copies_keep_their_denominators(whole):
+    """The four phenotypes are all T cells; the three copy numbers say the same of one product."""
+    patients = whole["engineer"].patients
+    names = ("naive", "central_memory", "effector_memory", "effector")
+    assert sum(patients[f"{name}_fraction"] for name in names) == pytest.approx(1.0)
+    assert patients["copies_per_haploid_genome"] * 2 == pytest.approx(patients["copies_per_cell"])
+    assert patients["copies_per_car_cell"] * patients["car_positive"] == pytest.approx(patients["copies_per_cell"])
+    assert np.all(patients["collected_tnc"] >= patients["collected_t_cells"])
+
+
 def test_the_course_starts_with_what_the_chain_made(whole):
     """Day 0 of the course is the dose, the host cells and the tumour of each patient, in their own units."""
     course = whole["infuse"]
@@ -137,3 +147,13 @@ def test_every_stage_of_the_therapy_has_these_properties():
     planned = {p.stem for p in folder.glob("*.py") if "Plan(Declared)" in p.read_text(encoding="utf-8")}
     homes = {getattr(therapy, verb).__module__.rpartition(".")[2] for verb in verbs}
     assert planned == homes
+
+
+def test_release_accounts_for_every_cell(whole):
+    """Whole cells: what is given, lost, sampled and left over is exactly what was harvested."""
+    from livingdrug.therapy.harvest import LOSSES
+
+    dose = whole["release"].patients
+    parts = dose["dose_cells"] + sum(dose[name] for name in LOSSES)
+    assert np.array_equal(parts, np.rint(dose["harvested_car_t_cells"]))
+    assert np.array_equal(dose["left_over_car_t_cells"], sum(dose[name] for name in LOSSES))

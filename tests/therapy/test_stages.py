@@ -25,7 +25,6 @@ from livingdrug.therapy import (
     wait,
 )
 from livingdrug.therapy.engineering import car_positive_fraction, copies_per_positive_cell
-from livingdrug.therapy.multiplication import logistic_growth
 from livingdrug.therapy.stage import Stage
 from livingdrug.therapy.stated import stated_values
 
@@ -77,28 +76,10 @@ def test_copy_numbers_keep_their_denominators():
     assert copies_per_positive_cell([0.0, 1e-12]).tolist() == pytest.approx([1.0, 1.0])
 
 
-def test_logistic_growth_solves_its_equation():
-    from scipy.integrate import solve_ivp
-
-    rate, capacity = 0.98, 6.4e9
-    reference = solve_ivp(lambda _, x: rate * x * (1 - x / capacity), (0, 6), [3e8], rtol=1e-10, atol=1).y[0, -1]
-    assert logistic_growth(3e8, rate, capacity, 7.5, lag=1.5) == pytest.approx(reference, rel=1e-8)
-    assert logistic_growth(0.0, rate, capacity, 9.0) == 0
-    assert logistic_growth(0.0, 1.0, 1.0, 746.0) == 0  # found by Hypothesis: 0 / 0 once exp(-746) is 0
-
-
-@settings(deadline=None)
-@given(st.floats(0, 1e10), st.floats(0, 5), st.floats(1, 1e11), st.floats(0, 1e4), st.floats(0, 10))
-def test_growth_stays_between_start_and_capacity(start, rate, capacity, days, lag):
-    start = min(start, capacity)
-    grown = float(logistic_growth(start, rate, capacity, days, lag))
-    assert start * (1 - 1e-12) <= grown <= capacity * (1 + 1e-12)
-
-
 def test_tests_of_release_are_all_named():
     plans = {
         "engineering": EngineeringPlan(copies_per_cell=fixed(0.01, "copy/cell")),
-        "multiplication": MultiplicationPlan(viability=fixed(0.5, "fraction"), growth_rate=fixed(0, "1/day")),
+        "multiplication": MultiplicationPlan(death_rate=fixed(1.0, "1/day"), growth_rate=fixed(0, "1/day")),
     }
     *_, dose = chain(cohort(2), **plans)
     assert len(dose) == 0
@@ -154,7 +135,7 @@ def test_cells_are_never_negative_and_balance(seed, people, copies, viability):
     patients = Patients(np.arange(len(people)), {"cd3_per_uL": cd3, "weight_kg": weight}, UNITS)
     plans = {
         "engineering": EngineeringPlan(copies_per_cell=fixed(copies, "copy/cell")),
-        "multiplication": MultiplicationPlan(viability=fixed(viability, "fraction")),
+        "multiplication": MultiplicationPlan(death_rate=fixed(1 - viability, "1/day")),
     }
     bag, cells, product, dose = chain(patients, seed, **plans)
     for stage in (bag, cells, product, dose):

@@ -13,9 +13,24 @@ from livingdrug.cli.export import export
 from livingdrug.cli.models import models
 from livingdrug.cli.plant import plant
 from livingdrug.cli.qualify import qualify
+from livingdrug.cli.record import record
 from livingdrug.cli.report import report
 from livingdrug.cli.run import run
 from livingdrug.cli.show import show
 from livingdrug.cli.trial import trial
 
-__all__ = ["analyse", "check", "cite", "export", "main", "models", "plant", "qualify", "report", "run", "show", "trial"]
+__all__ = [
+    "analyse",
+    "check",
+    "cite",
+    "export",
+    "main",
+    "models",
+    "plant",
+    "qualify",
+    "record",
+    "report",
+    "run",
+    "show",
+    "trial",
+]

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, field_validator, model_validator
 
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.streams import uniform
+from livingdrug.streams import patient_words, purpose_number, seed_words, uniform
 from livingdrug.therapy.declared import Declared, Number, Text
 
 __all__ = [
@@ -79,6 +79,12 @@ class Fixed(Stated):
     def describe(self) -> str:
         """Return the value with its unit."""
         return f"{self.value:g} {self.unit}"
+
+    def draw(self, seed: int, patient_ids: ArrayLike, purpose: str | int) -> Array:
+        """Return the value once per patient; no random number is needed."""
+        seed_words(seed)
+        purpose_number(purpose)
+        return np.full(patient_words(patient_ids)[0].shape, self.value)
 
 
 class _Bell(Stated):
