@@ -69,6 +69,21 @@ def test_all_others_stay_within_the_limits_of_the_model():
     }
 
 
+def test_all_others_leave_out_what_the_limits_hold():
+    class Held(Model):
+        """A parameter that cannot vary."""
+
+        rate = parameter(2.0, "1/day", "rate")
+        fixed = parameter(24.0, "1", "hours in a day", limits=(24.0, 24.0))
+        x = state("1", "quantity", initial=1.0)
+        equations = {ddt(x): -rate * fixed * x}
+        outputs = {"quantity": output(x, "1", "quantity")}
+
+    assert [r.parameter for r in make_ranges(Held, "10%")] == ["rate"]
+    with pytest.raises(InputError, match="leaves the limits"):
+        make_ranges(Held, {"fixed": "10%"})
+
+
 @pytest.mark.parametrize(
     ("ranges", "named"),
     [

@@ -14,6 +14,7 @@ from livingdrug import cli
 COMMANDS = (
     "trial",
     "plant",
+    "refit",
     "run",
     "models",
     "show",

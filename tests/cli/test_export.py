@@ -76,6 +76,24 @@ def test_an_sbml_file_is_read_first(command, tmp_path):
     assert "d/dt(effector) <- " in answer.out
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("def (", "line 1: not Python"),
+        ("x = 1\nraise ValueError('no such thing')", "line 2: the file cannot be run: ValueError: no such thing"),
+        ("import sys\nsys.exit(3)", "line 2: the file cannot be run: SystemExit: 3"),
+        ("x = 1", "declares no model"),
+    ],
+)
+def test_a_mistake_in_the_file_of_a_model_is_the_files(command, tmp_path, text, named):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    answer = command("export", path, "--to", "sbml")
+    assert answer.code == 2
+    assert named in " ".join(answer.err.split())
+    assert "defect" not in answer.err
+
+
 def test_help_lists_the_formats(command):
     shown = command("export", "--help").out
     assert all(name in shown for name in FORMATS)

@@ -42,6 +42,15 @@ def test_nothing_is_written_over_without_force(command, tmp_path):
     assert (tmp_path / "validation.json").read_text() != "mine"
 
 
+def test_a_file_is_no_folder(command, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("mine")
+    answer = command("qualify", "stein2019", "--out", path, "--force")
+    assert answer.code == 2
+    assert "is a file" in answer.err
+    assert path.read_text() == "mine"
+
+
 def test_a_failure_is_told_and_the_exit_code_is_one(command, tmp_path, one_failure):
     answer = command("qualify", "stein2019", "--workers", 1, "--out", tmp_path)
     assert answer.code == 1

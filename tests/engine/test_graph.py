@@ -158,6 +158,14 @@ def test_the_slope_of_a_power_near_zero_is_bounded():
     assert np.isfinite(value(graph, rows[0], {"x": 1e-300}))
 
 
+def test_so_is_that_of_a_root():
+    """The slope of sqrt(x) is 1/(2 sqrt(x)) above the floor and zero at zero."""
+    graph, _, rows = slopes(sqrt(X))
+    assert value(graph, rows[0], {"x": 0.0}) == 0
+    assert value(graph, rows[0], {"x": 1e-20}) == pytest.approx(5e9)
+    assert np.isfinite(value(graph, rows[0], {"x": 1e-300}))
+
+
 def test_equal_parts_are_one_node():
     graph, root = read((X + Y) * (Y + X) + exp(X * Y) + exp(Y * X))
     assert graph.flops([root]) == 1 + 1 + 1 + 28 + 1 + 1  # x+y, its square, x*y, one exp, doubling it, the sum

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.linalg import expm
 from scipy.special import lambertw
 
 from livingdrug.engine.solve import TIGHT, Change, Crossing, Dose, Extreme, solve
 from livingdrug.errors import DeclarationError, InputError, LivingDrugError
-from livingdrug.model import Model, bolus, ddt, output, parameter, state, time, where
+from livingdrug.model import Model, bolus, ddt, output, parameter, sqrt, state, time, where
 
 CLEARANCE, VOLUME = 2.0, 10.0  # of OneCompartment, L/day and L
 K = CLEARANCE / VOLUME
@@ -515,6 +516,27 @@ def test_a_power_below_one_at_zero(models):
     v = -lambertw(-np.exp(-1 - times / 8)).real
     assert found["quantity"][0] == pytest.approx((2 * (1 - v)) ** 2, rel=1e-6)
     assert not found.failed.any()
+
+
+@pytest.mark.parametrize(
+    ("root", "exponent"), [(sqrt, 0.5), (lambda x: x**0.5, 0.5), (lambda x: x**0.3, 0.3)], ids=["sqrt", "0.5", "0.3"]
+)
+def test_a_root_in_the_rate_lets_a_state_leave_zero(root, exponent):
+    """x' = 1 + x^p from 0 takes the time int dx / (1 + x^p), here by quadrature; it must not stay at 0."""
+
+    class Leaving(Model):
+        """A rate whose slope is infinite at the start."""
+
+        per = parameter(1.0, "1/day", "rate")
+        x = state("1", "quantity", floor=1e-9)
+        equations = {ddt(x): per * (1 + root(x))}
+        outputs = {"quantity": output(x, "1", "quantity")}
+
+    times = np.array([1e-6, 1e-3, 1.0, 10.0])
+    found = solve(Leaving, {}, times, rtol=1e-7)
+    assert not found.failed.any()
+    took = [quad(lambda x: 1 / (1 + x**exponent), 0, end, epsabs=0, epsrel=1e-10)[0] for end in found["quantity"][0]]
+    assert took == pytest.approx(times, rel=1e-5)
 
 
 def test_small_numbers_cost_no_more_steps_than_large_ones():

@@ -89,6 +89,11 @@ def test_words_of_a_model_stay_in_their_comments(to, meaning):
     assert code(text) == code(export_model(odd("plain"), to))
 
 
+@pytest.mark.parametrize("to", ["mrgsolve", "rxode2", "nonmem", "mlxtran"])
+def test_letters_with_accents_lose_them_only(to):
+    assert "Source: Leon-Triana et al. 2020" in export_model(load_model("leon_triana2020"), to)
+
+
 def test_a_negative_dose_is_refused():
     with pytest.raises(InputError, match="negative amount -5"):
         export_model(odd("cells", amount=-5.0), "nonmem")

@@ -181,6 +181,49 @@ def test_each_function_of_mathml(name):
     assert value(sbml(body), "x", 1.0) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+SWITCHES = {
+    "equal to one": apply("eq", ci("on"), cn(1)),
+    "one on the left": apply("leq", cn(1), ci("on")),
+    "itself": ci("on"),
+    "not off": apply("neq", ci("on"), cn(0)),
+    "not below a half": apply("not", apply("lt", ci("on"), cn(0.5))),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_by_time_that_a_rule_assigns(name):
+    """on is 1 from time 3 on; x falls at rate 1 from then, so that at time 5 it is 8 - 2."""
+    on = f'<assignmentRule variable="on">{math_of(choose(cn(1), apply("geq", T, cn(3)), cn(0)))}</assignmentRule>'
+    text = sbml(parameters(x=8, on=None) + rules(on, rate_rule("x", choose(cn(-1), SWITCHES[name], cn(0)))))
+    assert value(text, "x", 5.0) == pytest.approx(6.0, rel=1e-8)
+
+
+def test_a_switch_of_three_values():
+    """on is 2 before time 1, 7 until 3, then 4; the rate is 1 where on lies between 3 and 5."""
+    late = choose(cn(7), apply("lt", T, cn(3)), cn(4))
+    on = f'<assignmentRule variable="on">{math_of(choose(cn(2), apply("lt", T, cn(1)), late))}</assignmentRule>'
+    rate = choose(cn(1), apply("lt", cn(3), ci("on"), cn(5)), cn(0))
+    text = sbml(parameters(x=8, on=None) + rules(on, rate_rule("x", rate)))
+    assert [value(text, "x", t) for t in (0.9, 2.9, 5.0)] == pytest.approx([8, 8, 10], rel=1e-8)
+
+
+def test_switches_of_switches_do_not_multiply():
+    """Two chains of 60 rules that use each other: 2^60 ways through them, but 120 conditions."""
+
+    def rule(name, content):
+        return f'<assignmentRule variable="{name}">{math_of(content)}</assignmentRule>'
+
+    made = [rule("v0", choose(cn(1), after(3), cn(0))), rule("w0", choose(cn(0), after(4), cn(1)))]
+    for k in range(60):
+        condition = apply("gt", ci("x"), cn(k))
+        made.append(rule(f"v{k + 1}", choose(ci(f"v{k}"), condition, ci(f"w{k}"))))
+        made.append(rule(f"w{k + 1}", choose(ci(f"w{k}"), condition, ci(f"v{k}"))))
+    names = dict.fromkeys(f"{letter}{k}" for letter in "vw" for k in range(61))
+    text = sbml(parameters(x=8, **names) + rules(*made, rate_rule("x", choose(cn(-1), ci("w60"), cn(0)))))
+    (rate,) = from_sbml(text).rates.values()
+    assert sum(1 for _ in walk(rate)) < 3000
+
+
 def test_time_in_a_formula_and_in_a_condition():
     """In hours: the rate is t until 2 and 5 afterwards; x(3 h) = 2 + 5."""
     pieces = choose(T, apply("lt", apply("times", cn(2), T), cn(4)), cn(5))
@@ -540,7 +583,11 @@ def test_a_package_that_only_draws_is_let_pass():
         ("<sbml", "line 1: not well-formed XML"),
         ("<html/>", "line 1: not SBML: the outermost element is <html>"),
         (sbml(FALL).replace("</model>", ""), "not well-formed XML: mismatched tag"),
-        (sbml(FALL, level=1, version=2).replace("level1/version2", "level1"), "SBML level 1 is not read"),
+        (sbml(FALL, level=1, version=2).replace("level1/version2", "level1"), "line 2: SBML level 1 is not read"),
+        (
+            sbml(FALL, level=1, version=2).replace("level1/version2", "level1").replace("?>", "?>\n\n"),
+            "line 4: SBML level 1 is not read",
+        ),
         (sbml(FALL).replace('variable="x"', 'variable="nowhere"'), "not valid SBML"),
         (sbml(FALL).replace("<ci>k</ci>", "<ci>nowhere</ci>"), "not valid SBML"),
         (sbml(FALL).replace('value="8"', 'value="eight"'), "not valid SBML"),

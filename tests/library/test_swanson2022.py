@@ -32,6 +32,19 @@ def test_parameters_are_the_published_ones():
     )
 
 
+@pytest.mark.parametrize("phi", [0.0, 0.3, 1.0])
+def test_both_readings_of_the_production_of_tgf_beta(phi):
+    """Without a tumour B' = alpha_RB R (1 - phi + phi B) - delta_B B; R is constant here: linear, in closed form."""
+    alone = {"tumour_at_start": 0.0, "stem_at_start": 0.0, "first_dose": 0.0, "second_dose": 0.0}
+    still = {"regulatory_death": 0.0, "regulatory_at_start": 2e5, "self_enhancement": phi}
+    days = np.array([10.0, 80.0])
+    found = solve(Swanson2022, alone | still, days, rtol=1e-9)["tgf_beta_level"][0]
+    made = 1e-8 * 2e5
+    rate = made * phi - 7e-4
+    rest = -made * (1 - phi) / rate
+    assert found == pytest.approx(rest + (5 - rest) * np.exp(rate * days), rel=1e-7)
+
+
 def test_doses_come_on_their_days():
     parameters = {"first_dose_day": 3.0, "second_dose_day": 9.0, "second_dose": 0.0, "second_stem_dose": 1e6}
     run = solve(Swanson2022, parameters, [2.999, 3.0, 8.999, 9.0], outputs=["tumour_car_t", "stem_car_t"])

@@ -69,8 +69,8 @@ def make_ranges(
         model: a declared model.
         asked: parameter -> ``(low, high)``, ``(low, high, "log")``, ``"x2"`` (half to double, log-uniform), ``"10%"``
             (10 % less to 10 % more, uniform) or ``"spread"`` (as declared in the model, cut at its limits). The key
-            ``"*"``, or a text instead of the mapping, stands for all other parameters that are not zero (for
-            ``"spread"``: that have one); those ranges end at the limits of the model.
+            ``"*"``, or a text instead of the mapping, stands for all other parameters that are not zero and not
+            held by their limits (for ``"spread"``: that have one); those ranges end at the limits of the model.
         parameters: typical values where they are not the defaults.
 
     Raises:
@@ -106,6 +106,8 @@ def base_values(model: type[Model], parameters: Mapping[str, float] | None) -> d
 
 
 def _can_vary(parameter: Parameter, typical: float, spec: Any) -> bool:
+    if parameter.limits[0] == parameter.limits[1]:
+        return False
     return parameter.spread is not None and parameter.spread.sd > 0 if spec == "spread" else typical != 0
 
 

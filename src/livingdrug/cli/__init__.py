@@ -14,6 +14,7 @@ from livingdrug.cli.models import models
 from livingdrug.cli.plant import plant
 from livingdrug.cli.qualify import qualify
 from livingdrug.cli.record import record
+from livingdrug.cli.refit import refit
 from livingdrug.cli.report import report
 from livingdrug.cli.run import run
 from livingdrug.cli.show import show
@@ -29,6 +30,7 @@ __all__ = [
     "plant",
     "qualify",
     "record",
+    "refit",
     "report",
     "run",
     "show",

@@ -28,7 +28,7 @@ METHODS = {
 
 def analyse(
     method: Annotated[str, typer.Argument(help="sobol, local, tornado, plane or profile.")],
-    model: Annotated[str, typer.Argument(help="Name of a model, or a Python file that declares one.")],
+    model: Annotated[str, typer.Argument(help="Name of a model, a Python file that declares one, or an SBML file.")],
     quantity: Annotated[
         list[str] | None,
         typer.Option("--quantity", "-q", metavar="WORDS", help="What to measure, e.g. 'max car_t_blood'; repeatable."),

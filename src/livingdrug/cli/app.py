@@ -20,6 +20,7 @@ from livingdrug.cli.models import models
 from livingdrug.cli.plant import plant
 from livingdrug.cli.qualify import qualify
 from livingdrug.cli.record import record
+from livingdrug.cli.refit import refit
 from livingdrug.cli.report import report
 from livingdrug.cli.run import run
 from livingdrug.cli.show import show
@@ -28,7 +29,7 @@ from livingdrug.errors import DeclarationError, InputError, LivingDrugError, Mis
 
 __all__ = ["main"]
 
-COMMANDS = (trial, plant, run, models, show, check, analyse, qualify, export, record, report, cite)
+COMMANDS = (trial, plant, refit, run, models, show, check, analyse, qualify, export, record, report, cite)
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 ABOUT = "An open digital twin of CAR-T therapy: simulate trials and single patients. Not for clinical use."
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted. With --json, a program can read the answer."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from livingdrug.errors import InputError, unknown_name
+from livingdrug.errors import InputError, LivingDrugError, unknown_name
 
 if TYPE_CHECKING:
     from livingdrug.model.declaration import Model
@@ -82,15 +82,13 @@ def declared_models(file: Path) -> list[type[Model]]:
     """Return the models that a Python file declares; declaring them checks them.
 
     Raises:
-        InputError: if there is no such file, or it declares no model.
+        InputError: if there is no such file, it cannot be run, or it declares no model.
     """
-    import runpy
-
     from livingdrug.model import Model
 
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}")
-    declared = runpy.run_path(str(file), run_name=file.stem)
+    declared = _run(file)
     models = [
         thing
         for thing in declared.values()
@@ -99,3 +97,20 @@ def declared_models(file: Path) -> list[type[Model]]:
     if not models:
         raise InputError(f"{str(file)!r}: the file declares no model; write `class Name(Model): ...`")
     return models
+
+
+def _run(file: Path) -> dict[str, object]:
+    """Run a Python file; what goes wrong in it is told with its line, as the file's mistake and not as ours."""
+    import runpy
+    import traceback
+
+    try:
+        return runpy.run_path(str(file), run_name=file.stem)
+    except LivingDrugError:
+        raise
+    except SyntaxError as error:
+        raise InputError(f"{str(file)!r}, line {error.lineno}: not Python: {error.msg}") from None
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        place = f", line {lines[-1]}" if lines else ""
+        raise InputError(f"{str(file)!r}{place}: the file cannot be run: {type(error).__name__}: {error}") from error

@@ -60,6 +60,8 @@ def qualify(
 
 
 def _refuse_existing(out: Path | None, force: bool) -> None:
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"qualify: {str(out)!r} is a file; give the name of a folder")
     there = [] if out is None or force else [name for name in FILES if (out / name).exists()]
     if there:
         raise InputError(f"qualify: {out} already holds {', '.join(there)}; --force writes over them")

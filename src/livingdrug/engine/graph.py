@@ -14,7 +14,7 @@ from livingdrug.errors import DeclarationError
 from livingdrug.model.expressions import OPERATIONS, Expression, Number, Symbol, walk
 
 POWER_FLOOR = 1e-30
-"""Below this base the slope of ``x**p`` is evaluated as ``p * x**p / POWER_FLOOR``.
+"""Below this base the slope of ``x**p``, the square root among them, is evaluated as ``p * x**p / POWER_FLOOR``.
 
 For p < 1 the true slope is infinite at zero, which no implicit step survives; this one is exact above the floor,
 bounded by ``p * POWER_FLOOR**(p - 1)`` and zero at zero. It enters the Jacobian only, so it can cost steps (the error
@@ -260,8 +260,9 @@ class Graph:
     def _slope_log(self, _n: int, a: int, da: int) -> int:
         return self.mul(da, self.inv(a))
 
-    def _slope_sqrt(self, n: int, _a: int, da: int) -> int:
-        return self.mul(self.mul(da, self.number(0.5)), self.inv(n))
+    def _slope_sqrt(self, n: int, a: int, da: int) -> int:
+        floored = self.make("max", a, self.number(self.power_floor))  # as for any power below 1: infinite at zero
+        return self.mul(da, self.mul(self.number(0.5), self.mul(n, self.inv(floored))))
 
     def _slope_pow(self, n: int, base: int, exponent: int, db: int, de: int) -> int:
         if self.is_number(exponent) and self.value[exponent].is_integer():

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Format", "export_model", "import_sbml"]
 
 
+OTHER_NAMES = {"monolix": "mlxtran", "nlmixr2": "rxode2"}
+"""Programs that read the format of another name."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One exchange format: the module of this room that writes it, the ending of its files, and what it is for."""
@@ -62,6 +66,7 @@ def export_model(
         InputError: for an unknown format, set or parameter, a value outside its limits, or what the format cannot say.
         MissingExtra: if the format needs a package that is not installed.
     """
+    format = OTHER_NAMES.get(format, format)  # noqa: A001
     if format not in FORMATS:
         raise InputError(unknown_name("export format", format, FORMATS))
     module = importlib.import_module(f"livingdrug.exports.{FORMATS[format].module}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from livingdrug.exports.sbml_formulas import Formula, FormulaReader, linear_in, number_of, simple
+from livingdrug.exports.sbml_formulas import Formula, FormulaReader, as_condition, linear_in, number_of, simple
 from livingdrug.exports.sbml_quantities import Quantities
 from livingdrug.model.expressions import (
     Expression,
@@ -106,7 +106,7 @@ class _Events:
         trigger = element.getTrigger()
         if trigger is None or not trigger.isSetMath():
             raise self.q.refuse(element, "it has no trigger, so it never happens; remove it")
-        value = self.reader.read_value(self.q.formula(trigger), self.q.now)
+        value = as_condition(self.reader.read_value(self.q.formula(trigger), self.q.now))
         at_first = trigger.getInitialValue() if element.getLevel() == 3 else True
         if isinstance(value, bool):
             return Number(0.0 if value and not at_first else math.inf)

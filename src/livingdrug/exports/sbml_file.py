@@ -30,12 +30,12 @@ def read_document(libsbml: Any, text_or_path: str | os.PathLike[str]) -> tuple[s
         InputError: if it cannot be read, is not valid SBML of level 2 or 3, or needs more than its core.
     """
     place, text = _text(text_or_path)
-    _check_shape(place, text)
+    line = _check_shape(place, text)
     document = libsbml.readSBMLFromString(text)
     if document.getLevel() not in (2, 3):
         raise InputError(
-            f"{place}: line 2: SBML level {document.getLevel()} is not read, only levels 2 and 3; convert it first, "
-            "for example with COPASI"
+            f"{place}: line {line}: SBML level {document.getLevel()} is not read, only levels 2 and 3; convert it "
+            "first, for example with COPASI"
         )
     _raise_first_error(libsbml, place, document)
     if document.getModel() is None:
@@ -88,8 +88,8 @@ def _text(text_or_path: str | os.PathLike[str]) -> tuple[str, str]:
         raise InputError(f"{Path(shown).name}: SBML is written in UTF-8, but byte {error.start} is not") from None
 
 
-def _check_shape(place: str, text: str) -> None:
-    """Pass over the file once, without building anything, before libSBML sees it."""
+def _check_shape(place: str, text: str) -> int:
+    """Pass over the file once, without building anything, before libSBML sees it; returns the line of <sbml>."""
     if len(text) > LARGEST_BYTES:
         raise InputError(f"{place}: larger than {LARGEST_BYTES // 1_000_000} million characters; no such file is read")
     shape = _Shape(place)
@@ -99,13 +99,14 @@ def _check_shape(place: str, text: str) -> None:
         raise InputError(
             f"{place}: line {error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}"
         ) from None
+    return shape.line
 
 
 class _Shape:
     """Depth, number of elements, packages; entities are refused where they are declared."""
 
     def __init__(self, place: str) -> None:
-        self.place, self.depth, self.count = place, 0, 0
+        self.place, self.depth, self.count, self.line = place, 0, 0, 1
         self.parser = expat.ParserCreate("UTF-8", namespace_separator=" ")
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
@@ -130,6 +131,7 @@ class _Shape:
         self.refuse("SBML has no <!DOCTYPE and no entities; remove it")
 
     def root(self, name: str, attributes: dict[str, str]) -> None:
+        self.line = self.parser.CurrentLineNumber
         namespace, _, word = name.rpartition(" ")
         if word != "sbml" or not namespace.startswith(_SBML):
             self.refuse(f"not SBML: the outermost element is <{word[:60]}>, not <sbml xmlns={_SBML!r}...>")

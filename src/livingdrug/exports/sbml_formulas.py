@@ -32,7 +32,7 @@ from livingdrug.model.expressions import (
     where,
 )
 
-__all__ = ["Formula", "FormulaReader", "Value", "linear_in", "names_in", "number_of", "simple"]
+__all__ = ["Formula", "FormulaReader", "Value", "as_condition", "linear_in", "names_in", "number_of", "simple"]
 
 MOST_NODES = 200_000
 
@@ -171,8 +171,14 @@ class FormulaReader:
         """A comparison of two or more numbers in turn."""
         if len(sides) < 2:
             return True
-        pairs = [build(*self._with_time_alone(formula, a, b)) for a, b in pairwise(sides)]
-        return _both(pairs)
+        return _both([self._pair(formula, build, a, b) for a, b in pairwise(sides)])
+
+    def _pair(
+        self, formula: Formula, build: Callable[[Expression, Expression], Value], a: Expression, b: Expression
+    ) -> Value:
+        """A comparison of two numbers."""
+        found = _of_choice(build, a, b)
+        return build(*self._with_time_alone(formula, a, b)) if found is None else found
 
     def _with_time_alone(self, formula: Formula, a: Expression, b: Expression) -> tuple[Expression, Expression]:
         """Both sides of a comparison, so that time stands alone on one side if no state takes part."""
@@ -268,7 +274,28 @@ def as_condition(value: Value) -> Value:
     if isinstance(value, bool) or value.is_condition:
         return value
     known = number_of(value)
-    return known != 0 if known is not None else (value < 0) | (value > 0)
+    if known is not None:
+        return known != 0
+    found = _of_choice(_unequal, value, Number(0.0))
+    return (value < 0) | (value > 0) if found is None else found
+
+
+def _of_choice(build: Callable[[Expression, Expression], Value], a: Expression, b: Expression) -> Value | None:
+    """What the comparison of a switch (numbers by conditions) with a number says of its conditions; None for others.
+
+    A file may hold a switch such as ``on := piecewise(1, time >= 3, 0)`` and ask elsewhere whether ``on == 1``.
+    """
+    switch, other = (a, b) if a.operation == "where" else (b, a)
+    if switch.operation != "where" or not isinstance(other, Number):
+        return None
+    found: dict[int, Value] = {}
+    for node in walk(switch):  # operands first, each once: switches may be nested deeply and share parts
+        if isinstance(node, Number):
+            found[id(node)] = build(node, other) if switch is a else build(other, node)
+        elif node.operation == "where" and all(id(side) in found for side in node.operands[1:]):
+            condition, yes, no = node.operands[0], *(found[id(side)] for side in node.operands[1:])
+            found[id(node)] = yes if yes is no else _either([_both([condition, yes]), _both([_not(condition), no])])
+    return found.get(id(switch))
 
 
 def _pieces(formula: Formula, operands: list[Value]) -> Value:
@@ -325,6 +352,10 @@ def _equal(a: Expression, b: Expression) -> Value:
     return _both([_at_most(a, b), _at_most(b, a)])
 
 
+def _unequal(a: Expression, b: Expression) -> Value:
+    return _not(_equal(a, b))
+
+
 def _chain(build: Callable[[Any, Any], Expression], empty: float) -> Callable[[list[Value]], Expression]:
     """A sum, product, minimum or maximum of any number of operands."""
     return lambda operands: reduce(build, map(as_number, operands)) if operands else Number(empty)
@@ -370,7 +401,7 @@ _COMPARISONS: dict[str, Callable[[Expression, Expression], Value]] = {
     "AST_RELATIONAL_GT": lambda a, b: _less(b, a),
     "AST_RELATIONAL_GEQ": lambda a, b: _at_most(b, a),
     "AST_RELATIONAL_EQ": _equal,
-    "AST_RELATIONAL_NEQ": lambda a, b: _not(_equal(a, b)),
+    "AST_RELATIONAL_NEQ": _unequal,
 }
 _OPERATIONS: dict[str, Callable[[list[Value]], Value]] = {
     "AST_PLUS": _chain(lambda a, b: a + b, 0.0),

@@ -135,7 +135,8 @@ def individual(parameter: Parameter, typical: Expression, deviate: Expression) -
 
 def plain(text: str) -> str:
     """Return text as one line of ASCII that is safe in a comment of any language."""
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode()
+    letters = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))  # é becomes e
+    ascii_text = letters.encode("ascii", "replace").decode()
     return " ".join("".join(c if c.isprintable() else " " for c in ascii_text).split()).rstrip("\\&")
 
 

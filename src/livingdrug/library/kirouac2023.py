@@ -173,6 +173,9 @@ class Kirouac2023(Model):
     ]
     errata = [
         "The fractions of the product are percentages as published and act as rates per day in the transcription.",
+        "Of the four parameters named as the heaviest in the first component, k_kill is the sixth heaviest by the "
+        "published sets; the heaviest is d_e2, which is not named. The shares of variance (35.3 and 21.7 per cent) "
+        "follow as printed.",
     ]
     limitations = [
         "Equations and values come from a third party's transcription in MATLAB; the authors' own code was not found.",

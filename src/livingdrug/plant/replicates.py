@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from livingdrug.errors import InputError
+from livingdrug.workers import in_processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,25 +42,15 @@ def replicate(
     Raises:
         InputError: a number cannot be used.
     """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     if not 2 <= runs <= MOST_RUNS or workers < 1:
         raise InputError(f"runs must be 2 to {MOST_RUNS} and workers 1 or more, got {runs} and {workers}")
     tasks = [(plan, patients, seed + number) for number in range(runs)]
-    tables: list[pd.DataFrame] = []
-    if workers == 1:
-        for task in tasks:
-            tables.append(_one(task))
-            if progress:
-                progress(len(tables), runs)
-        return _together(tables)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for table in pool.map(_one, tasks):
-            tables.append(table)
-            if progress:
-                progress(len(tables), runs)
-    return _together(tables)
+    tables: dict[int, pd.DataFrame] = {}
+    for number, table in in_processes(_one, tasks, workers):
+        tables[number] = table
+        if progress:
+            progress(len(tables), runs)
+    return _together([tables[number] for number in range(runs)])
 
 
 def _one(task: tuple[FleetPlan, int, int]) -> pd.DataFrame:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +17,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.library import load_model, model_names
 from livingdrug.qualification.independent import largest_difference, solve_independently
 from livingdrug.qualification.target import FAIL, Assessment, Expected, Result, Target
+from livingdrug.workers import in_processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,10 +130,10 @@ def qualify(
     if workers < 1:
         raise InputError(f"qualify: workers must be at least 1, got {workers}")
     done: dict[str, list[Result]] = {}
-    for name, results in _computed(names, folder, min(workers, len(names))):
-        done[name] = results
+    for number, results in in_processes(_qualified, [(name, folder) for name in names], workers):
+        done[names[number]] = results
         if progress is not None:
-            progress(name, len(done), len(names))
+            progress(names[number], len(done), len(names))
     return Qualification({n: done[n] for n in names}, {n: _paper(n).ASSESSMENT for n in names})
 
 
@@ -154,16 +153,8 @@ def qualify_model(name: str, data: Path | None = None) -> list[Result]:
     return results
 
 
-def _computed(names: list[str], data: Path | None, workers: int) -> Iterable[tuple[str, list[Result]]]:
-    if workers <= 1:
-        for name in names:
-            yield name, qualify_model(name, data)
-        return
-    # Spawned, not forked: the engine's threads do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(qualify_model, name, data): name for name in names}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
+def _qualified(task: tuple[str, Path | None]) -> list[Result]:
+    return qualify_model(*task)
 
 
 def _difference(name: str) -> float:
