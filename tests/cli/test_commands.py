@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from livingdrug import cli
+from livingdrug.cli.terminal import print_table
 
 COMMANDS = (
     "trial",
@@ -226,3 +227,13 @@ def test_json_is_json_even_where_numbers_are_missing():
         json.dumps(_plain({"a": float("nan"), "b": [float("inf"), 1]}), allow_nan=False)
         == '{"a": null, "b": [null, 1]}'
     )
+
+
+def test_a_wide_table_breaks_its_longest_column_into_words(capsys, monkeypatch):
+    """In 80 columns a long first column gives way, and the short ones stay on one line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    rows = [("Enrolled patients who are infused in this trial", "91 %", "90 %", "1 point", "within range")]
+    print_table("", ("Endpoint", "Published", "Simulated", "Difference", ""), rows, (1, 2, 3))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 4
+    assert "91 %" in lines[1]

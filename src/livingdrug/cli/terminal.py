@@ -41,7 +41,7 @@ def print_table(
     from rich.markup import escape
     from rich.table import Table
 
-    right, broken = set(numeric), set(range(1, len(headings)) if wrapped is None else wrapped)
+    right, broken = set(numeric), set(range(len(headings)) if wrapped is None else wrapped)
     grid = Table(title=escape(title) or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for index, heading in enumerate(headings):
         justify: Any = "right" if index in right else "left"
