@@ -231,7 +231,7 @@ def test_json_is_json_even_where_numbers_are_missing():
 
 def test_a_wide_table_breaks_its_longest_column_into_words(capsys, monkeypatch):
     """In 80 columns a long first column gives way, and the short ones stay on one line."""
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("COLUMNS", "80")
     rows = [("Enrolled patients who are infused in this trial", "91 %", "90 %", "1 point", "within range")]
     print_table("", ("Endpoint", "Published", "Simulated", "Difference", ""), rows, (1, 2, 3))
     lines = capsys.readouterr().out.splitlines()
