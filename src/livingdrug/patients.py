@@ -132,6 +132,8 @@ def _identifiers(ids: Any) -> NDArray[np.uint64]:
         return _frozen(np.empty(0, np.uint64))
     if found.ndim != 1 or found.dtype.kind not in "iu" or np.any(found < 0):
         raise InputError(f"patient identifiers must be a row of whole numbers from 0 up, got {found!r:.80}")
+    if np.all(found[1:] > found[:-1]):  # the usual order needs no sorting
+        return _frozen(found.astype(np.uint64))
     unique, counts = np.unique(found, return_counts=True)
     if np.any(counts > 1):
         raise InputError(f"patient identifiers must differ, but {unique[counts > 1][0]} stands there twice")
@@ -139,8 +141,9 @@ def _identifiers(ids: Any) -> NDArray[np.uint64]:
 
 
 def _column(name: str, values: Any, ids: NDArray[np.uint64], may_be_missing: bool) -> NDArray[np.float64]:
+    shared = isinstance(values, np.ndarray) and not values.flags.writeable and values.base is None
     try:
-        column = np.array(values, np.float64)
+        column = np.asarray(values, np.float64) if shared else np.array(values, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"column {name!r} of the patients must hold numbers: {error}") from error
     if column.shape != ids.shape:

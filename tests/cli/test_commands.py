@@ -14,6 +14,7 @@ from livingdrug.cli.terminal import print_table
 
 COMMANDS = (
     "trial",
+    "make",
     "plant",
     "refit",
     "run",
@@ -24,6 +25,7 @@ COMMANDS = (
     "qualify",
     "export",
     "record",
+    "grade",
     "report",
     "cite",
 )

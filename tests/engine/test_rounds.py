@@ -305,3 +305,18 @@ def interrupted(threads, seconds):
 def test_ctrl_c_is_answered_within_half_a_second(threads):
     """Several times, since a crash would come by chance; the shortest wait counts, since the machine may be busy."""
     assert min(interrupted(threads, seconds) for seconds in (0.5, 0.7, 0.9)) < 0.5
+
+
+def test_who_keeps_his_value_is_not_touched(models):
+    """One patient of two gets a dose by assignment: the other's course is that of a solve in which nobody got one."""
+
+    def visit(ward):
+        ward["drug"] = ward["drug"] + np.where(ward.patient_ids == 1, 50.0, 0.0)
+
+    options = {"rounds": [1.1, 2.3, 3.7], "patient_ids": [0, 1]}
+    found = solve(models.OneCompartment, {}, TIMES, initial={"drug": [33.3, 33.3]}, visit=visit, **options)
+    alone = solve(
+        models.OneCompartment, {}, TIMES, initial={"drug": 33.3}, visit=lambda _: None, rounds=[1.1, 2.3, 3.7]
+    )
+    assert np.array_equal(found.values[0], alone.values[0])
+    assert found.values[1, -1] > found.values[0, -1]

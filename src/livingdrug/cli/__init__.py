@@ -10,6 +10,8 @@ from livingdrug.cli.app import main
 from livingdrug.cli.check import check
 from livingdrug.cli.cite import cite
 from livingdrug.cli.export import export
+from livingdrug.cli.grade import grade
+from livingdrug.cli.make import make
 from livingdrug.cli.models import models
 from livingdrug.cli.plant import plant
 from livingdrug.cli.qualify import qualify
@@ -25,7 +27,9 @@ __all__ = [
     "check",
     "cite",
     "export",
+    "grade",
     "main",
+    "make",
     "models",
     "plant",
     "qualify",

@@ -16,6 +16,8 @@ from livingdrug.cli.analyse import analyse
 from livingdrug.cli.check import check
 from livingdrug.cli.cite import cite
 from livingdrug.cli.export import export
+from livingdrug.cli.grade import grade
+from livingdrug.cli.make import make
 from livingdrug.cli.models import models
 from livingdrug.cli.plant import plant
 from livingdrug.cli.qualify import qualify
@@ -29,7 +31,9 @@ from livingdrug.errors import DeclarationError, InputError, LivingDrugError, Mis
 
 __all__ = ["main"]
 
-COMMANDS = (trial, plant, refit, run, models, show, check, analyse, qualify, export, record, report, cite)
+COMMANDS = (
+    trial, make, plant, refit, run, models, show, check, analyse, qualify, export, record, grade, report, cite,
+)  # fmt: skip
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 ABOUT = "An open digital twin of CAR-T therapy: simulate trials and single patients. Not for clinical use."
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted. With --json, a program can read the answer."

@@ -52,7 +52,7 @@ class Round:
         raise InputError(unknown_name("state, parameter or output", name, names, place=model.name))
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
-        """Give a state or parameter new values (declared unit); patients no longer running keep theirs."""
+        """Give a state or parameter new values (declared unit); who keeps a value, or no longer runs, is left alone."""
         run, model, layout = self._run, self._run.model, self._run.layout
         given = np.asarray(value)
         if given.shape == (run.count,) and given.dtype.kind in "iuf":
@@ -66,8 +66,9 @@ class Round:
         else:
             names = [*model.states, *model.parameters]
             raise InputError(unknown_name("state or parameter", name, names, place=model.name))
-        run.slots[self.running, slot] = values[self.running] * factor
-        run.step[self.running] = 0.0  # begin again with a short step
+        changed = self.running & (values != run.slots[:, slot] / factor)  # as it is read: nobody else's row is touched
+        run.slots[changed, slot] = values[changed] * factor
+        run.step[changed] = 0.0  # begin again with a short step
 
     def give(self, *events: Dose | Change) -> None:
         """Add doses or changes from now on; a patient with the time NaN gets none.

@@ -27,7 +27,7 @@ from livingdrug.patients import Patients
 from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.stated import StatedValue, Values
 
-__all__ = ["Population", "read_values"]
+__all__ = ["Population", "csv_rows", "read_values"]
 
 LARGEST_FILE = 10_000_000  # bytes
 MOST_VALUES = 1_000_000
@@ -76,7 +76,7 @@ def read_values(path: str | Path, column: str, unit: str, *, least: float, most:
         InputError: the file cannot be read, is too large, or a value is not allowed; the message names the line.
     """
     path = Path(path)
-    rows = list(_rows(path))
+    rows = csv_rows(path)
     if not rows:
         raise InputError(f"{path}: the file is empty; one column of numbers named {column!r} is expected")
     heading = [] if _is_number(rows[0][1][-1]) else [cell.strip() for cell in rows[0][1]]
@@ -87,7 +87,8 @@ def read_values(path: str | Path, column: str, unit: str, *, least: float, most:
     return Values(values=tuple(values), unit=unit, mark="assumed", note=f"{len(values)} values of a file of the user")
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
+def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows of a CSV file that are not empty, each with its line; InputError if it is none or too large."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)

@@ -20,26 +20,22 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from livingdrug.patients import Patients
-from livingdrug.therapy.collection import CollectionPlan, collect
+from livingdrug.therapy.bad_rows import OnBadRow
 from livingdrug.therapy.conditioning import ConditionedPatients, ConditioningPlan, condition
-from livingdrug.therapy.declared import Declared, declare, read_toml
-from livingdrug.therapy.engineering import EngineeringPlan, engineer
+from livingdrug.therapy.declared import declare, read_toml
 from livingdrug.therapy.infusion import USUAL_DAYS, Course, InfusionPlan, infuse
-from livingdrug.therapy.multiplication import MultiplicationPlan, multiply
-from livingdrug.therapy.release import Dose, ReleasePlan, release
-from livingdrug.therapy.waiting import WaitingPlan, wait
+from livingdrug.therapy.processes import Making
+from livingdrug.therapy.release import Dose
 
 __all__ = ["Journey"]
 
 
-class Journey(Declared):
-    """The plans of all stages; each has published or marked defaults except the infusion, which names its model."""
+class Journey(Making):
+    """The plans of all stages; each has published or marked defaults except the infusion, which names its model.
 
-    collection: CollectionPlan = CollectionPlan()
-    engineering: EngineeringPlan = EngineeringPlan()
-    multiplication: MultiplicationPlan = MultiplicationPlan()
-    release: ReleasePlan = ReleasePlan()
-    waiting: WaitingPlan = WaitingPlan()
+    With ``process`` (a built-in name such as ``"two_day"``) what is not stated is that of the process.
+    """
+
     conditioning: ConditioningPlan = ConditioningPlan()
     infusion: InfusionPlan
 
@@ -48,16 +44,19 @@ class Journey(Declared):
         """Read a journey from a TOML file; InputError names the key, the nearest allowed ones and the file."""
         return declare(cls, read_toml(path), str(path))
 
-    def prepare(self, patients: Patients, *, seed: int = 0) -> tuple[Dose, ConditionedPatients]:
-        """Return the doses and the conditioned patients of those who reach the infusion; no model is solved.
+    def prepare(
+        self, patients: Patients, *, seed: int = 0, on_bad_row: OnBadRow = "raise", threads: int | None = None
+    ) -> tuple[Dose, ConditionedPatients]:
+        """Return the doses and the conditioned patients of those who reach the infusion; no course is solved.
 
         Args:
             patients: columns ``cd3_per_uL`` (1/uL) and ``weight_kg`` (kg), and those that the links name.
             seed: of the patients' random streams.
+            on_bad_row: refuse impossible values, or let those patients leave with the reason (``"mark"``).
+            threads: of the culture's solver; the results do not depend on it.
         """
-        bag = collect(patients, self.collection, seed=seed)
-        product = multiply(engineer(bag, self.engineering, seed=seed), self.multiplication, seed=seed)
-        dose = wait(release(product, self.release, seed=seed), self.waiting, seed=seed)
+        dose = self.stages(patients, seed=seed, on_bad_row=on_bad_row, threads=threads)["wait"]
+        assert isinstance(dose, Dose)
         return dose, condition(dose.patients, self.conditioning, seed=seed)
 
     def run(
@@ -71,11 +70,12 @@ class Journey(Declared):
         crossings: Callable[[Patients], Mapping[str, Any]] | None = None,
         extremes: Mapping[str, Any] | None = None,
         threads: int | None = None,
+        on_bad_row: OnBadRow = "raise",
     ) -> Course:
         """Return the course of those who are infused, with the attrition of the others; arguments as for ``infuse``.
 
-        Without ``times`` the course is given for a year.
+        ``on_bad_row`` is that of ``prepare``. Without ``times`` the course is given for a year.
         """
-        dose, ready = self.prepare(patients, seed=seed)
+        dose, ready = self.prepare(patients, seed=seed, on_bad_row=on_bad_row, threads=threads)
         options = {"model": model, "outputs": outputs, "crossings": crossings, "extremes": extremes, "threads": threads}
         return infuse(dose, ready, self.infusion, times=times, seed=seed, **options)

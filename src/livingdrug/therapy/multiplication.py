@@ -10,12 +10,12 @@ freezing (release does those); contamination and other accidents, unless ``failu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, Field
 
 from livingdrug.patients import Patients
@@ -27,7 +27,7 @@ from livingdrug.therapy.engineering import EngineeredCells
 from livingdrug.therapy.stage import Stage
 from livingdrug.therapy.stated import Fixed, Fraction, StatedValue, within
 
-__all__ = ["MultiplicationPlan", "Product", "multiply"]
+__all__ = ["MultiplicationPlan", "Product", "courses", "multiply"]
 
 Array = NDArray[np.float64]
 
@@ -237,22 +237,20 @@ def _solved(
     batches: Mapping[str, Array], plan: MultiplicationPlan, ids: NDArray[np.uint64], threads: int | None
 ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
     """The cultures at harvest, name -> shape (n,), and which could be solved."""
-    from livingdrug.engine.solve import LOOSE, Change, solve
+    from livingdrug.engine.solve import LOOSE, solve
     from livingdrug.therapy.culture import Culture
 
     values, solved = np.zeros((ids.size, len(OUTPUTS))), np.ones(ids.size, bool)
     for first in range(0, ids.size, BLOCK):
         part = slice(first, first + BLOCK)
         given = {name: column[part] for name, column in batches.items()}
-        days, lag = given.pop("duration"), given["lag"]
-        # a later stimulus acts at once: its lag is taken off
-        again = [Change("stimulated", day - lag, np.where(day < days, day, np.nan)) for day in plan.stimulations]
+        days = given.pop("duration")
         found = solve(
             Culture,
             given,
             days[:, None],
             outputs=OUTPUTS,
-            doses=again,
+            doses=_stimuli(plan, given["lag"], days),
             patient_ids=ids[part],
             rtol=LOOSE,
             threads=threads,
@@ -260,6 +258,51 @@ def _solved(
         solved[part] = ~found.failed
         values[part] = np.where(found.failed[:, None], 0.0, np.maximum(found.values[:, 0], 0.0))
     return dict(zip(OUTPUTS, values.T, strict=True)), solved
+
+
+def _stimuli(plan: MultiplicationPlan, lag: Array, days: Array) -> list[Any]:
+    """Later stimuli as changes of the model; one acts at once, so its lag is taken off."""
+    from livingdrug.engine.solve import Change
+
+    return [Change("stimulated", day - lag, np.where(day < days, day, np.nan)) for day in plan.stimulations]
+
+
+def courses(
+    cells: EngineeredCells,
+    days: ArrayLike,
+    plan: MultiplicationPlan | None = None,
+    *,
+    outputs: Sequence[str] = ("living_cells", "glucose_medium", "lactate_medium"),
+    seed: int = 0,
+) -> Array:
+    """Return what happens in the vessels before the harvest: the same batches as those of ``multiply``.
+
+    Args:
+        cells: engineered T cells.
+        days: since seeding, ascending, shape (d,).
+        plan: vessel, days and cells.
+        outputs: names of outputs or states of ``culture.Culture``.
+        seed: of the patients' random streams.
+
+    Returns:
+        Shape (n, d, output); NaN for a culture that could not be computed.
+    """
+    from livingdrug.engine.solve import LOOSE, solve
+    from livingdrug.therapy.culture import Culture
+
+    plan = plan or MultiplicationPlan()
+    given = _batches(cells.patients, plan, seed)
+    ends = given.pop("duration")
+    found = solve(
+        Culture,
+        given,
+        np.asarray(days, np.float64),
+        outputs=list(outputs),
+        doses=_stimuli(plan, given["lag"], ends),
+        patient_ids=cells.patients.ids,
+        rtol=LOOSE,
+    )
+    return np.where(found.failed[:, None, None], np.nan, found.values)
 
 
 def _columns(
