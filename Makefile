@@ -50,6 +50,7 @@ bench: ## our engine against its peers, in one run on this machine
 docs: $(READY) ## write the generated pages of docs/
 	@$(BIN)/python scripts/validation_page.py
 	@$(BIN)/python scripts/model_pages.py
+	@$(BIN)/python scripts/body_page.py
 
 pins: ## resolve the pinned versions anew into constraints.txt
 	@$(PYTHON) -m venv .pins-venv && .pins-venv/bin/python -m pip install --quiet uv

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from livingdrug.errors import DeclarationError, FitError, InputError, LivingDrugError, MissingExtra, SolveError
     from livingdrug.exports import export_model, import_sbml
     from livingdrug.library import load_model, model_names
-    from livingdrug.model.declaration import Model
+    from livingdrug.model.declaration import Block, Model
     from livingdrug.model.expressions import absolute, exp, log, maximum, minimum, sqrt, time, where
     from livingdrug.model.symbols import (
         birth_death,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Block",
     "Change",
     "Crossing",
     "DeclarationError",
@@ -92,6 +93,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Block": "model.declaration",
     "Change": "engine.schedule",
     "Crossing": "engine.solve",
     "DeclarationError": "errors",

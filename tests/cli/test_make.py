@@ -149,3 +149,33 @@ def test_a_site_that_was_refitted_is_a_process(command, tmp_path):
     found = command("make", tmp_path / "refit" / "priors.toml", "-n", 40, "-o", tmp_path / "run", "--json").json
     assert found["process"] == "priors"
     assert "5 batches" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_patient_without_t_cells_does_not_stop_the_others(command, tmp_path):
+    file = tmp_path / "cohort.csv"
+    file.write_text("patient,weight_kg,cd3_per_uL\n0,70,0\n5,70,900\n")
+    answer = command("make", "-n", file, "-o", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    assert "batch of patient 5" in (tmp_path / "run" / "report.html").read_text()
+    answer = command("make", "-n", file, "-o", tmp_path / "other", "--batch", 0)
+    assert "no living T cell was seeded for patient 0" in answer.err
+
+
+def test_a_bad_date_is_refused_before_anything_is_written(command, tmp_path):
+    answer = command("make", "-n", 10, "-o", tmp_path / "run", "--collected", "2026-13-01")
+    assert answer.code == 2
+    assert "must be a date" in answer.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_force_leaves_nothing_of_the_earlier_run(command, tmp_path):
+    pytest.importorskip("cryptography")
+    words = ("make", "-o", tmp_path / "run", "--records")
+    assert command(*words, "-n", 12).code == 0
+    (tmp_path / "run" / "report.html").unlink()  # as after a kill before the report was written
+    assert "--force writes the records anew" in command(*words, "-n", 4).err
+    assert command(*words, "-n", 4, "--force").code == 0
+    kept = {path.name.split(".")[0] for path in (tmp_path / "run" / "records").glob("patient-*")}
+    assert kept <= {f"patient-{number}" for number in range(1, 5)}
+    assert command("make", "-o", tmp_path / "run", "-n", 5, "--compare", "standard", "two_day", "--force").code == 0
+    assert not (tmp_path / "run" / "batches.csv").exists()

@@ -91,7 +91,7 @@ def test_export_to_fhir(command, batch, tmp_path):
     assert "FHIR R5" in told.out
     assert "Not for clinical use" in told.out
     assert json.loads(out.read_text()) == shown.json
-    assert command("record", "export", path, "--key", public, "-o", out, "--json").json["resources"] == 5
+    assert command("record", "export", path, "--key", public, "-o", out, "--force", "--json").json["resources"] == 5
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,14 @@ def test_mistakes(command, batch, words, told):
     answer = command("record", *(word.format(**names) for word in words))
     assert answer.code == 2
     assert told in answer.err
+
+
+def test_an_export_never_writes_over_a_file_unasked(command, batch, tmp_path):
+    path, public = batch
+    out, before = tmp_path / "bundle.json", path.read_bytes()
+    out.write_text("mine")
+    words = ("record", "export", path, "--key", public, "-o")
+    assert "--force writes over it" in command(*words, out).err
+    assert out.read_text() == "mine"
+    assert "is the record itself" in command(*words, path, "--force").err
+    assert path.read_bytes() == before

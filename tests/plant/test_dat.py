@@ -1,5 +1,8 @@
 """The reader of .dat files: what it reads, and that every hostile or broken file is refused with its line."""
 
+import dataclasses
+import re
+
 import pytest
 
 from livingdrug.errors import InputError
@@ -90,3 +93,19 @@ def test_instances_that_make_no_sense_are_refused(tmp_path, small_instance, old,
     assert old in text
     with pytest.raises(InputError, match=words):
         read_network(write(tmp_path, text.replace(old, new)))
+
+
+def test_comments_frame_mark_and_several_entries_per_line(tmp_path):
+    text = "\ufeff/* costs;\n# two lines */ data;\nset m := m1 m2;\nparam CIM := m1 1 m2 2\n m3 3;\n"
+    text += "param X := a b 4;\nend;\n"
+    data = read_dat(write(tmp_path, text), {"CIM": 1})
+    assert data.parameters["CIM"] == {("m1",): 1, ("m2",): 2, ("m3",): 3}
+    assert data.lines["CIM", ("m3",)] == 5
+    assert data.parameters["X"] == {("a", "b"): 4}
+
+
+def test_an_instance_written_in_single_lines_is_the_same_instance(shared_data, tmp_path):
+    instance = shared_data / "manufacturing" / "ishipment_50patients_130days.dat"
+    body = re.sub(r"(?<=:=)[^;]*", lambda found: " " + " ".join(found[0].split()) + " ", instance.read_text())
+    again, first = read_network(write(tmp_path, body)), read_network(instance)
+    assert dataclasses.replace(again, name=first.name) == first

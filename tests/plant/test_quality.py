@@ -255,3 +255,11 @@ def test_odds_are_compared_on_the_logit_scale():
 def test_what_cannot_be_is_refused_in_words(call, told):
     with pytest.raises(InputError, match=told):
         call()
+
+
+@pytest.mark.parametrize("shift", [math.nan, math.inf, -1e6])
+def test_a_shift_that_is_no_number_is_refused(shift):
+    with pytest.raises(InputError, match="shift must be a number"):
+        average_run_length(shift=shift)
+    with pytest.raises(InputError, match="shift must be a number"):
+        ewma_run_length(0.2, 2.86, shift=shift)

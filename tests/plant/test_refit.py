@@ -346,3 +346,24 @@ def test_missing_file_and_unknown_names(tmp_path):
     with pytest.raises(InputError, match="1 to 200 letters"):
         refit(made({}), "")
     assert all(low < high for low, high, _ in COLUMNS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("batch,culture_days,failed\nA,8\n", r"line 2, batch 'A': 2 cells for 3 columns"),
+        (
+            "batch,collection_date,harvest_date,culture_days\nA,2025-03-01,2025-03-05,9\n",
+            r"line 2, batch 'A': culture_days must fit between collection and harvest, 4 days; got 9",
+        ),
+        (
+            "batch,copies_per_cell,copies_per_car_cell\nA,3,1\n",
+            r"copies_per_car_cell must be at least copies_per_cell, 3; got 1",
+        ),
+    ],
+)
+def test_values_of_a_row_that_cannot_both_be_true_are_refused(tmp_path, text, words):
+    path = tmp_path / "site.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_batches(path)

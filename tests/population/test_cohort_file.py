@@ -89,3 +89,18 @@ def test_any_file_is_read_or_refused(tmp_path, rows):
     with contextlib.suppress(InputError):
         people, left = read_cohort(path, "mark")
         assert len(people) + len(left) >= 1
+
+
+def test_phenotypes_that_do_not_add_up_are_a_bad_row(file):
+    names = "blood_naive_fraction,blood_central_memory_fraction,blood_effector_memory_fraction,blood_effector_fraction"
+    path = file(f"cd3_per_uL,weight_kg,{names}\n800,70,0.9,0.3,0.1,0.1\n800,70,0.1,0.2,0.3,0.4\n")
+    with pytest.raises(InputError, match=r"line 2: .*must add up to 1, got 1.4"):
+        read_cohort(path)
+    people, left = read_cohort(path, "mark")
+    assert people.ids.tolist() == [2]
+    assert left.ids.tolist() == [1]
+
+
+def test_a_file_of_bad_rows_only_is_refused_with_the_first_reason(file):
+    with pytest.raises(InputError, match=r"none of the 2 rows can be used: .*line 2: weight_kg"):
+        read_cohort(file("cd3_per_uL,weight_kg\n800,0\n800,-1\n"), "mark")

@@ -18,6 +18,8 @@ __all__ = ["make"]
 PATIENTS = 1_000
 MOST_ROWS_AS_TEXT = 20_000
 MOST_RECORDS = 1_000
+RECORDS = "patient-*.jsonl*"
+TABLES = ("batches.parquet", "batches.csv", "events.csv", "process.json", "processes.csv")
 NOTICE = "Not for clinical use."
 
 
@@ -78,11 +80,38 @@ def make(
         raise InputError(
             f"{folder} already holds report.html; --force writes over it, or choose another folder with -o"
         )
+    if collected is not None:
+        _check_date(collected)
+    _check_records(folder, records, force)
     made = [_run(one, patients, seed, on_bad_row, threads, as_json) for one in chosen]
+    if force:
+        _clear(folder)
     if compare:
         _compare(made, folder, as_json)
         return
     _one(made[0], folder, batch, collected, (records, key), as_json)
+
+
+def _check_date(text: str) -> None:
+    """Refuse a date that is none before anything is computed or written."""
+    from livingdrug.therapy.timeline import check_date
+
+    check_date(text)
+
+
+def _check_records(folder: Path, records: bool, force: bool) -> None:
+    """Refuse records of an earlier run, also of one that was ended before its report was written."""
+    there = next((folder / "records").glob(RECORDS), None)
+    if records and there is not None and not force:
+        raise InputError(f"{there} exists; --force writes the records anew, or choose another folder with -o")
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left in the folder, so that no table of it stands beside the new ones."""
+    old = [folder / "report.html", *(folder / name for name in TABLES)]
+    old += [*folder.glob("batches-*.parquet"), *(folder / "records").glob(RECORDS)]
+    for path in old:
+        path.unlink(missing_ok=True)
 
 
 def _processes(names: list[str], compare: bool) -> list[Any]:
@@ -154,7 +183,10 @@ def _shown(made: Any, batch: int | None) -> int | None:
         return batch
     if "viability" not in made.patients:
         return None
-    grown = made.patients.ids[~np.isnan(made.patients["viability"])]
+    grew = ~np.isnan(made.patients["viability"])
+    if "engineered_t_cells" in made.patients:
+        grew &= made.patients["engineered_t_cells"] > 0
+    grown = made.patients.ids[grew]
     return int(grown[0]) if grown.size else None
 
 

@@ -30,6 +30,7 @@ def record(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="export: the file to write; otherwise printed.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="export: write over a file that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Verify a batch record, or export it.
@@ -46,6 +47,8 @@ def record(
     elif action == "verify":
         _verify(file, key, kept_head, as_json)
     else:
+        if out is not None and out.exists() and (not force or (file.exists() and out.samefile(file))):
+            raise InputError(_is_there(out, file))
         _export(file, key, to, out, as_json)
 
 
@@ -84,6 +87,12 @@ def _tell(file: Path, found: Any, points: Any) -> None:
         say(f"{file}: {finding}")
     for point in points:
         say(f"open: {f'line {point.line}: ' if point.line else ''}{point.what}")
+
+
+def _is_there(out: Path, file: Path) -> str:
+    if file.exists() and out.samefile(file):
+        return f"--out {out} is the record itself; choose another file"
+    return f"{out} exists; --force writes over it, or choose another file with -o"
 
 
 def _export(file: Path, key: Path, to: str, out: Path | None, as_json: bool) -> None:

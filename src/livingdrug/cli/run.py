@@ -10,6 +10,7 @@ import typer
 
 from livingdrug.cli.choice import assigned, find_model, preset_values
 from livingdrug.cli.terminal import print_json, print_table, say
+from livingdrug.cli.twin import is_patient, run_patient, twin_body
 from livingdrug.errors import InputError, SolveError, unknown_name
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ __all__ = ["run"]
 ROWS_SHOWN = 11
 COLUMNS_SHOWN = 3
 POINTS = 400
+RULE = "asco-2021"
 
 
 def run(
-    model: Annotated[str, typer.Argument(help="Name of a model (`livingdrug models` lists them), or an SBML file.")],
+    model: Annotated[
+        str, typer.Argument(help="A model (`livingdrug models` lists them), a default patient of the twin, or a file.")
+    ],
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a parameter; may be repeated.")
     ] = None,
@@ -40,12 +44,33 @@ def run(
         typer.Option("--save", help="Write the course to a file ending in .csv, .parquet, .html, .svg or .png."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where chance starts, for models with chance.")] = 0,
+    dose: Annotated[float | None, typer.Option("--dose", help="Cells infused, for a patient of the twin.")] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option("--rule", help="Rule of management, for a patient of the twin. [default: asco-2021]"),
+    ] = None,
+    what_if: Annotated[
+        str | None,
+        typer.Option("--what-if", metavar="RULE", help="The same patient under another rule, such as none."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Follow one patient with one model.
 
-    Prints the course as a small plot and a table, or writes it to a file.
+    Prints the course as a small plot and a table, or writes it to a file. MODEL may be a default patient of the twin,
+    such as lbcl_cd28 or b_all: then a ward grades and treats, and --save draws all on one time axis.
     """
+    if is_patient(model):
+        _refuse_for_patients(preset, output)
+        changes = assigned(twin_body(), values)
+        run_patient(
+            model, changes, rule=rule or RULE, what_if=what_if, dose=dose, days=days, seed=seed, save=save,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    for option, given in (("--dose", dose), ("--rule", rule), ("--what-if", what_if)):
+        if given is not None:
+            raise InputError(f"run: {option} is for a patient of the twin, such as lbcl_cd28; {model!r} is a model")
     chosen = find_model(model)
     days = chosen.follow_up if days is None else days
     if not (math.isfinite(days) and days > 0):
@@ -61,6 +86,12 @@ def run(
     _show(chosen.name, course, units)
     if save is not None:
         say(f"\nWritten to {save}")
+
+
+def _refuse_for_patients(preset: str | None, output: list[str] | None) -> None:
+    for option, given in (("--preset", preset), ("--output", output)):
+        if given:
+            raise InputError(f"run: {option} is for a model; a patient of the twin shows what a ward would look at")
 
 
 def _outputs(model: Any, asked: list[str] | None) -> list[str]:

@@ -1,6 +1,6 @@
 """What a model is: declaration, symbols, parameters, checks, vocabulary of outputs."""
 
-from livingdrug.model.declaration import Model
+from livingdrug.model.declaration import Block, Model
 from livingdrug.model.expressions import absolute, exp, log, maximum, minimum, sqrt, time, where
 from livingdrug.model.symbols import (
     birth_death,
@@ -17,6 +17,7 @@ from livingdrug.model.symbols import (
 )
 
 __all__ = [
+    "Block",
     "Model",
     "absolute",
     "birth_death",

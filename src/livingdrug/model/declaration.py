@@ -21,7 +21,7 @@ that neither Pint nor SymPy is imported for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
@@ -33,15 +33,40 @@ from livingdrug.model.remembered import checked_factors
 from livingdrug.model.symbols import Derivative, Event, Jump, Output, Parameter, State, as_tuple, in_canonical
 from livingdrug.model.vocabulary import CYTOKINES, VOCABULARY, unit_of
 
-__all__ = ["Model"]
+__all__ = ["Block", "Model"]
 
 # What the author of a model writes besides states, parameters and formulas.
 KEYWORDS = (
-    "name", "source", "equations", "outputs", "events", "jumps", "parameter_sets", "diseases", "antigens", "system",
-    "follow_up", "claims", "errata", "limitations",
+    "name", "source", "blocks", "equations", "outputs", "events", "jumps", "parameter_sets", "diseases", "antigens",
+    "system", "follow_up", "claims", "errata", "limitations",
 )  # fmt: skip
 
 SYSTEMS = ("human", "mouse", "in vitro")
+
+
+class Block:
+    """A part of a model that is too long for one class body: subclass it and list it under ``blocks`` of the model.
+
+    It holds states, parameters, named formulas, and the ``equations`` and ``jumps`` of some states. A block uses what
+    the blocks above it declare as ``Above.name``. Names are those of the whole model: each stands once in its blocks.
+
+    Example:
+        >>> from livingdrug.model.symbols import ddt, parameter, state
+        >>> class Cells(Block):
+        ...     cells = state("cell", "CAR T cells", initial=1e6)
+        ...     death = parameter(0.1, "1/day", "rate of death")
+        ...     equations = {ddt(cells): -death * cells}
+        >>> class Body(Model):
+        ...     "A body of one block."
+        ...
+        ...     blocks = [Cells]
+        ...     outputs = {"car_t_total": Cells.cells}
+        >>> list(Body.states), list(Body.parameters)
+        (['cells'], ['death'])
+    """
+
+    equations: ClassVar[Mapping[Derivative, Any]] = {}
+    jumps: ClassVar[Sequence[Jump]] = ()
 
 
 class Model:
@@ -49,9 +74,10 @@ class Model:
 
     In the class body: ``state``, ``parameter`` and named formulas; ``equations`` (``ddt(state)`` to formula);
     ``outputs`` (word of the vocabulary to formula); and if wanted ``source`` (key in sources.bib), ``events``,
-    ``jumps``, ``parameter_sets``, ``name``. What it was made for: ``diseases``, ``antigens`` (one text or several),
-    ``system`` (``"human"``, ``"mouse"`` or ``"in vitro"``) and ``follow_up`` (the days that the paper shows). Sentences
-    for the documentation: ``claims`` (what the paper says), ``errata`` (its known errors) and ``limitations``.
+    ``jumps``, ``parameter_sets``, ``name``, ``blocks`` (parts declared apart, see :class:`Block`). What it was made
+    for: ``diseases``, ``antigens`` (one text or several), ``system`` (``"human"``, ``"mouse"`` or ``"in vitro"``) and
+    ``follow_up`` (the days that the paper shows). Sentences for the documentation: ``claims`` (what the paper says),
+    ``errata`` (its known errors) and ``limitations``.
 
     Raises:
         DeclarationError: when the class is made, if anything in it does not fit.
@@ -59,6 +85,7 @@ class Model:
 
     name: ClassVar[str] = "model"
     source: ClassVar[str] = ""
+    blocks: ClassVar[Sequence[type[Block]]] = ()
     equations: ClassVar[Mapping[Derivative, Any]] = {}
     outputs: ClassVar[Mapping[str, Any]] = {}
     events: ClassVar[Sequence[Event]] = ()
@@ -137,14 +164,11 @@ def _collect(cls: type[Model]) -> None:
             f"{cls.__name__} inherits from {', '.join(bases)}, but a model stands alone: write class "
             f"{cls.__name__}(Model)"
         )
-    body = vars(cls)
-    cls.name = body.get("name") or _snake_case(cls.__name__)
+    cls.name = vars(cls).get("name") or _snake_case(cls.__name__)
     states: dict[str, State] = {}
     parameters: dict[str, Parameter] = {}
     definitions: dict[str, Expression] = {}
-    for attribute, value in body.items():
-        if attribute.startswith("_") or attribute in KEYWORDS:
-            continue
+    for attribute, value in _declared(cls):
         if not isinstance(value, Expression):
             _refuse(cls, attribute, value)
             continue
@@ -159,6 +183,25 @@ def _collect(cls: type[Model]) -> None:
     cls.parameters = ParameterTable(cls.name, parameters)
     cls.definitions = MappingProxyType(definitions)
     _collect_keywords(cls)
+
+
+def _declared(cls: type[Model]) -> Iterator[tuple[str, Any]]:
+    """What the blocks and the class body declare, in that order; a name that stands twice is refused."""
+    cls.blocks = as_tuple(cls.blocks)
+    places: dict[str, str] = {}
+    for part in (*cls.blocks, cls):
+        if not isinstance(part, type) or not issubclass(part, (Block, Model)):
+            raise DeclarationError(f"{cls.name}: blocks must hold classes made as class Name(Block), got {part!r}")
+        for attribute, value in vars(part).items():
+            if attribute.startswith("_") or (attribute in KEYWORDS and (part is cls or hasattr(Block, attribute))):
+                continue
+            if attribute in places:
+                raise DeclarationError(
+                    f"{cls.name}: {attribute!r} is declared in {places[attribute]} and again in {part.__name__}; "
+                    "a name stands once in a model"
+                )
+            places[attribute] = part.__name__
+            yield attribute, value
 
 
 def _refuse(cls: type[Model], attribute: str, value: Any) -> None:
@@ -200,6 +243,7 @@ def _collect_keywords(cls: type[Model]) -> None:
     _check_words(cls)
     if not cls.name.isidentifier():
         raise DeclarationError(f"{cls.name!r} cannot name a model; take a plain word such as author2020")
+    cls.jumps = [jump for part in (*cls.blocks, cls) for jump in as_tuple(part.jumps)]
     texts = ("diseases", "antigens", "claims", "errata", "limitations")
     for keyword, kind in (("events", Event), ("jumps", Jump), *((text, str) for text in texts)):
         values = as_tuple(getattr(cls, keyword))
@@ -208,7 +252,7 @@ def _collect_keywords(cls: type[Model]) -> None:
                 raise DeclarationError(f"{cls.name}: {keyword} must hold {kind.__name__.lower()} values, got {value!r}")
         setattr(cls, keyword, values)
     equations: dict[State, Any] = {}
-    for left, right in cls.equations.items():
+    for left, right in (pair for part in (*cls.blocks, cls) for pair in part.equations.items()):
         if not isinstance(left, Derivative) or not isinstance(left.state, State):
             raise DeclarationError(f"{cls.name}: the left side of an equation is ddt(state), got {left!r}")
         if left.state in equations:

@@ -1,14 +1,15 @@
 """Reader of data in the form of AMPL and Pyomo (``.dat``): sets, and parameters as lists or tables.
 
 Read are ``set NAME := members ;``, ``param NAME := value ;``, ``param NAME := index ... value ... ;`` (one entry per
-line) and ``param NAME : columns := row values ... ;``. Anything else is refused with its line.
+line, or several where the reader is told how many names one has), ``param NAME : columns := row values ... ;``,
+comments (``# ...`` and ``/* ... */``), and the frame ``data; ... end;``. Anything else is refused with its line.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ __all__ = ["Data", "read_dat"]
 
 LARGEST_FILE = 20_000_000  # bytes
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}")
+COMMENT = re.compile(r"/\*.*?\*/|#[^\n]*", re.DOTALL)
+FRAME = ("data", "end")
 MEMBER = re.compile(r"[A-Za-z0-9_.+-]{1,60}")
 Index = tuple[str, ...]
 
@@ -49,8 +52,12 @@ class _Word:
     line: int
 
 
-def read_dat(path: str | Path) -> Data:
+def read_dat(path: str | Path, names_of: Mapping[str, int] | None = None) -> Data:
     r"""Read a ``.dat`` file.
+
+    Args:
+        path: text in UTF-8.
+        names_of: parameter -> names before each of its values; such a list may hold several entries in one line.
 
     Raises:
         InputError: the file cannot be read, is too big, or a line is not in the form; says which line and why.
@@ -68,22 +75,23 @@ def read_dat(path: str | Path) -> Data:
         size = where.stat().st_size
         if size > LARGEST_FILE:
             raise InputError(f"{where}: {size} bytes are too many (at most {LARGEST_FILE})")
-        text = where.read_bytes().decode()
+        text = where.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not a text in UTF-8 (byte {error.start})") from error
     data = Data(str(where), {}, {}, {})
     for statement in _statements(text, str(where)):
-        _take(statement, data)
+        _take(statement, data, names_of or {})
     return data
 
 
 def _statements(text: str, where: str) -> Iterator[list[_Word]]:
     """Yield the words of each statement, without its semicolon."""
     words: list[_Word] = []
-    for line, full in enumerate(text.splitlines(), 1):
-        plain = full.split("#", 1)[0].replace(";", " ; ").replace(":=", " \x00 ").replace(":", " : ")
+    bare = COMMENT.sub(lambda found: " " + "\n" * found[0].count("\n"), text)
+    for line, full in enumerate(bare.splitlines(), 1):
+        plain = full.replace(";", " ; ").replace(":=", " \x00 ").replace(":", " : ")
         for word in plain.replace("\x00", ":=").split():
             if word != ";":
                 words.append(_Word(word, line))
@@ -96,10 +104,12 @@ def _statements(text: str, where: str) -> Iterator[list[_Word]]:
         )
 
 
-def _take(words: list[_Word], data: Data) -> None:
+def _take(words: list[_Word], data: Data, names_of: Mapping[str, int]) -> None:
     """Add one statement to the data."""
     first, line = words[0].text, words[0].line
     place = f"{data.where}:{line}"
+    if len(words) == 1 and first in FRAME:
+        return
     if first not in ("set", "param"):
         raise InputError(f"{place}: a statement begins with 'set' or 'param', got {first!r:.60}")
     if len(words) < 3 or not NAME.fullmatch(words[1].text):
@@ -114,7 +124,7 @@ def _take(words: list[_Word], data: Data) -> None:
     if first == "set":
         _take_set(name, head, body, data, place)
     elif not head:
-        _take_list(name, body, data)
+        _take_list(name, body, data, names_of.get(name))
     elif head[0].text == ":":
         _take_table(name, head[1:], body, data)
     else:
@@ -133,20 +143,29 @@ def _take_set(name: str, head: list[_Word], body: list[_Word], data: Data, place
     data.sets[name] = tuple(members)
 
 
-def _take_list(name: str, body: list[_Word], data: Data) -> None:
-    """Add a parameter that is listed entry by entry, one per line, or a single value."""
+def _take_list(name: str, body: list[_Word], data: Data, names: int | None) -> None:
+    """Add a parameter that is listed entry by entry, or a single value."""
     data.parameters[name] = {}
-    rows: dict[int, list[_Word]] = {}
-    for word in body:
-        rows.setdefault(word.line, []).append(word)
-    widths = {len(row) for row in rows.values()}
-    for row in rows.values():
+    rows = _rows(body, names)
+    widths = {len(row) for row in rows}
+    for row in rows:
         if len(row) != max(widths):
             raise InputError(
                 f"{data.where}:{row[0].line}: param {name}: {max(widths)} words per line are expected as in its other "
                 f"lines, got {len(row)}: {_shown(row)}"
             )
         _enter(name, tuple(_member(word, data) for word in row[:-1]), row[-1], data)
+
+
+def _rows(body: list[_Word], names: int | None) -> list[list[_Word]]:
+    """Return the words of each entry: one entry per line, or several where their number of names is known."""
+    lines: dict[int, list[_Word]] = {}
+    for word in body:
+        lines.setdefault(word.line, []).append(word)
+    rows = list(lines.values())
+    if names is None or any(len(row) % (names + 1) for row in rows):
+        return rows
+    return [row[at : at + names + 1] for row in rows for at in range(0, len(row), names + 1)]
 
 
 def _take_table(name: str, head: list[_Word], body: list[_Word], data: Data) -> None:

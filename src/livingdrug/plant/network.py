@@ -171,7 +171,7 @@ def read_network(path: str | Path) -> Network:
     Raises:
         InputError: a set or an entry is missing, unknown, negative or not whole; names the line.
     """
-    data = read_dat(path)
+    data = read_dat(path, {name: len(parts) for name, parts in PARAMETERS.items()})
     for name in ("c", "h", "j", "m", "p"):
         if not data.sets.get(name):
             raise InputError(f"{data.where}: the set {name!r} is missing or empty")

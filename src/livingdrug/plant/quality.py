@@ -37,6 +37,7 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Scale = Literal["linear", "log", "logit"]
+MOST_SHIFT = 100.0  # sigma
 SCALES = ("linear", "log", "logit")
 MEAN_RANGE = 2 / math.sqrt(math.pi)  # d2: mean distance of two standard normal numbers
 MOST_BATCHES = 1_000_000
@@ -318,6 +319,7 @@ def average_run_length(rules: Sequence[Rule] = WESTERN_ELECTRIC, shift: float = 
     from scipy.sparse import csr_array, identity
     from scipy.sparse.linalg import spsolve
 
+    _check_shift("average_run_length", shift)
     patterns = [rule for rule in rules if isinstance(rule, Pattern)]
     if len(patterns) != len(rules) or not patterns:
         raise InputError("average_run_length: only rules on zones can be computed; simulate those on trends")
@@ -369,6 +371,11 @@ def _after(state: tuple[int, ...], marks: tuple[bool, ...], needs: list[tuple[in
     return tuple(new)
 
 
+def _check_shift(what: str, shift: float) -> None:
+    if not abs(shift) <= MOST_SHIFT:
+        raise InputError(f"{what}: shift must be a number from -{MOST_SHIFT:g} to {MOST_SHIFT:g} sigma, got {shift}")
+
+
 def ewma_run_length(weight: float, width: float, shift: float = 0.0, nodes: int = 80) -> float:
     """Return how many batches an EWMA chart with constant limits needs on average until it signals.
 
@@ -385,6 +392,7 @@ def ewma_run_length(weight: float, width: float, shift: float = 0.0, nodes: int 
         >>> round(ewma_run_length(0.25, 3.0, shift=1.0), 4)
         11.1543
     """
+    _check_shift("ewma_run_length", shift)
     if not 0 < weight <= 1 or not 0 < width < math.inf:
         raise InputError(f"ewma_run_length: weight must be above 0 and at most 1, width above 0, got {weight}, {width}")
     limit = width * math.sqrt(weight / (2 - weight))

@@ -151,7 +151,7 @@ def _row(line: int, cells: list[str], fields: dict[str, tuple[int, float]]) -> t
     where = f"line {line}" + (f", batch {texts['batch'][:40]!r}" if texts.get("batch") else "")
     row: Row = {name: text for name, text in texts.items() if name in ("batch", "patient")}
     wrong = []
-    if len(cells) > len(fields):
+    if len(cells) != len(fields):
         wrong.append(f"{where}: {len(cells)} cells for {len(fields)} columns")
     for name, (_, factor) in fields.items():
         if name not in COLUMNS or not texts[name]:
@@ -165,6 +165,8 @@ def _row(line: int, cells: list[str], fields: dict[str, tuple[int, float]]) -> t
         else:
             row[name] = value * factor
     wrong += _words(texts, row, where)
+    if not wrong:
+        wrong += _against_each_other(row, where)
     return row, wrong
 
 
@@ -186,6 +188,20 @@ def _words(texts: dict[str, str], row: Row, where: str) -> list[str]:
     if reason and row.get("failed") == 0:
         wrong.append(f"{where}: failed is 0, but failure_reason is {reason[:40]!r}; leave one of them out")
     row["failure_reason"] = reason
+    if len(days) == 2:
+        row["days_between"] = float((days["harvest_date"] - days["collection_date"]).days)
+    return wrong
+
+
+def _against_each_other(row: Row, where: str) -> list[str]:
+    """Return which values of a row cannot both be true."""
+    wrong = []
+    grown, between = row.get("culture_days"), row.pop("days_between", None)
+    if grown is not None and between is not None and float(grown) > float(between) + 1.0:
+        wrong.append(f"{where}: culture_days must fit between collection and harvest, {between:g} days; got {grown:g}")
+    each, of_car = row.get("copies_per_cell"), row.get("copies_per_car_cell")
+    if each is not None and of_car is not None and float(of_car) < float(each):
+        wrong.append(f"{where}: copies_per_car_cell must be at least copies_per_cell, {each:g}; got {of_car:g}")
     return wrong
 
 

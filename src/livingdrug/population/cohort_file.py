@@ -17,6 +17,7 @@ __all__ = ["COLUMNS", "read_cohort"]
 
 PLACE = "cohort file"
 MOST_ID = 2**63 - 1
+SUM_ERROR = 1e-6  # as the collection allows
 COLUMNS: dict[str, tuple[str, str, float, float, str]] = {
     "cd3_per_uL": ("cd3_per_uL", "1/uL", 0.0, 1e5, "T cells in blood before the collection"),
     "lymphocytes_per_uL": ("lymphocytes_per_uL", "1/uL", 0.0, 1e6, "lymphocytes, where T cells were not counted"),
@@ -30,6 +31,7 @@ COLUMNS: dict[str, tuple[str, str, float, float, str]] = {
     "harvested_t_cell_purity_fraction": ("harvested_t_cell_purity", "fraction", 0.0, 1.0, "T cells at harvest"),
 }  # fmt: skip
 """Column of the file -> column of the cohort, unit, least and largest value, what it is."""
+PHENOTYPE = tuple(f"blood_{name}_fraction" for name in ("naive", "central_memory", "effector_memory", "effector"))
 
 
 def read_cohort(path: str | Path, on_bad_row: OnBadRow = "raise") -> tuple[Patients, Attrition]:
@@ -61,6 +63,8 @@ def read_cohort(path: str | Path, on_bad_row: OnBadRow = "raise") -> tuple[Patie
             raise InputError(f"{path}, {problem}")
         if problem:
             bad[row] = f"bad input: {problem}"
+    if len(bad) == len(ids):
+        raise InputError(f"{path}: none of the {len(ids)} rows can be used: {next(iter(bad.values()))}")
     keep = np.ones(len(ids), bool)
     keep[list(bad)] = False
     columns = {COLUMNS[name][0]: table[keep, place] for place, name in enumerate(names)}
@@ -112,6 +116,9 @@ def _fill(row: np.ndarray, line: int, cells: list[str], heading: list[str], name
             allowed = f"a number from {least:g} to {most:g}{'' if unit == '1' else ' ' + unit}"
             return f"line {line}: {name} must be {allowed}, got {text!r:.40}"
         row[place] = value
+    shares = [row[names.index(name)] for name in PHENOTYPE if name in names]
+    if len(shares) == len(PHENOTYPE) and abs(sum(shares) - 1.0) > SUM_ERROR:
+        return f"line {line}: {', '.join(PHENOTYPE)} must add up to 1, got {sum(shares):g}"
     return ""
 
 

@@ -14,7 +14,7 @@ from livingdrug.storage import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "write_course"]
+__all__ = ["FORMATS", "decades", "write_course"]
 
 FORMATS = (".csv", ".parquet", ".html", ".svg", ".png")
 SPAN_FOR_LOGARITHM = 100.0
@@ -89,16 +89,16 @@ def _curve(course: pd.DataFrame, name: str, unit: str) -> Any:
     scale = alt.Scale(type="log" if logarithmic else "linear", nice=True)
     words = name.replace("_", " ") + ("" if unit in ("1", "dimensionless") else f", {unit}")
     x = alt.X("day:Q", title="day", axis=alt.Axis(grid=False))
-    axis = alt.Axis(values=_decades([row["value"] for row in rows])) if logarithmic else alt.Axis(tickCount=5)
+    axis = alt.Axis(values=decades([row["value"] for row in rows])) if logarithmic else alt.Axis(tickCount=5)
     y = alt.Y("value:Q", title=words, scale=scale, axis=axis)
     return charts.line(rows, x, y, "simulated").properties(width=charts.WIDE.width, height=220)
 
 
-def _decades(values: list[float]) -> list[float]:
+def decades(values: list[float]) -> list[float]:
     """Return powers of ten that enclose the values, at most eight or so: their lines are enough of a grid.
 
     Example:
-        >>> _decades([0.3, 20.0])
+        >>> decades([0.3, 20.0])
         [0.1, 1.0, 10.0, 100.0]
     """
     lowest, highest = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))

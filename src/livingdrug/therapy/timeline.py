@@ -189,8 +189,9 @@ def events(stage: Stage, *, planned: Patients | None = None, collected: str | No
     parts.append(pd.DataFrame({"patient": left.ids, "day": np.asarray(left.days, np.float64), "event": reasons}))
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     found = found.sort_values(["patient", "day"], kind="stable", ignore_index=True)
+    found["day"] += 0.0  # no "-0.0" in tables
     if collected is not None:
-        found = found.assign(date=_date(collected) + pd.to_timedelta(np.floor(found["day"]), unit="D"))
+        found = found.assign(date=check_date(collected) + pd.to_timedelta(np.floor(found["day"]), unit="D"))
     return found
 
 
@@ -199,7 +200,8 @@ def _of_those(planned: Patients | None, left: Attrition) -> Patients:
     return Patients(np.empty(0, np.uint64)) if planned is None else planned.take(np.isin(planned.ids, left.ids))
 
 
-def _date(text: str) -> dt.datetime:
+def check_date(text: str) -> dt.datetime:
+    """Return the date of day 0 as midnight; InputError if it is none."""
     try:
         return dt.datetime.combine(dt.date.fromisoformat(text), dt.time())
     except (TypeError, ValueError) as error:

@@ -107,6 +107,8 @@ def _cells_of(batches: Batches, patient: int) -> tuple[EngineeredCells, int, flo
         one, seed = batches.process.lot(one.ids, one, int(one["lots_made"][0]) - 1, batches.seed)
     made = batches.process.own_cells(one, seed)["engineer"]
     assert isinstance(made, EngineeredCells)
+    if not made.patients["engineered_t_cells"][0] > 0:
+        raise InputError(f"no living T cell was seeded for patient {patient}, so that nothing grew; choose another one")
     return made, seed, float(known[days][0])
 
 

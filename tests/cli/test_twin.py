@@ -1,0 +1,56 @@
+"""One default patient of the twin on the command line."""
+
+import pytest
+
+
+def test_a_patient_is_graded_and_treated(command, tmp_path):
+    path = tmp_path / "patient.html"
+    answer = command("run", "lbcl_cd28", "--seed", 4, "--what-if", "none", "--save", path)
+    assert answer.code == 0
+    assert "Rule: asco-2021" in answer.out
+    assert "Rule: none" in answer.out
+    assert "given: nothing" in answer.out
+    page = path.read_text(encoding="utf-8")
+    assert "Not for clinical use" in page
+    assert "the difference is the cause" in page
+    assert "<svg" in page
+
+
+def test_the_what_if_is_the_same_patient_until_the_first_dose(command):
+    data = command("run", "lbcl_cd28", "--seed", 4, "--what-if", "none", "--json").json
+    treated, untreated = data["course"], data["what_if"]
+    first = min(dose["day"] for dose in treated["doses"])
+    assert not untreated["doses"]
+    same = [
+        (a, b)
+        for day, a, b in zip(treated["day"], treated["outputs"]["il6"], untreated["outputs"]["il6"], strict=True)
+        if day <= first
+    ]
+    assert len(same) > 3
+    assert all(a == b for a, b in same)
+    assert treated["outputs"]["il6"] != untreated["outputs"]["il6"]
+
+
+def test_no_tocilizumab_and_another_dose(command):
+    data = command("run", "lbcl_cd28", "--seed", 4, "--rule", "asco-2021 without tocilizumab", "--json").json
+    assert {dose["class"] for dose in data["course"]["doses"]} == {"steroid"}
+    none = command("run", "lbcl_cd28", "--dose", 0, "--days", 30, "--json").json["course"]
+    assert max(none["outputs"]["car_t_blood"]) == 0
+    assert not none["doses"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("lbcl_cd28", "--rule", "asco"), "asco-2021"),
+        (("lbcl_cd28", "--dose", "-1"), "--dose"),
+        (("lbcl_cd28", "--days", "0"), "--days"),
+        (("lbcl_cd28", "--preset", "b_all"), "--preset"),
+        (("lbcl_cd28", "--set", "kill=1"), "kill_rate"),
+        (("kimmel2021", "--rule", "none"), "--rule"),
+    ],
+)
+def test_wrong_input_ends_with_2_and_one_clear_message(command, words, named):
+    answer = command("run", *words)
+    assert answer.code == 2
+    assert named in answer.err
