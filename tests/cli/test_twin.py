@@ -54,3 +54,15 @@ def test_wrong_input_ends_with_2_and_one_clear_message(command, words, named):
     answer = command("run", *words)
     assert answer.code == 2
     assert named in answer.err
+
+
+@pytest.mark.parametrize("name", ["kimmel2021", "lbcl_cd28"])
+def test_nothing_is_written_over_without_force(command, tmp_path, name):
+    path = tmp_path / "course.svg"
+    path.write_text("mine")
+    answer = command("run", name, "--days", 30, "--save", path)
+    assert answer.code == 2
+    assert "--force" in answer.err
+    assert path.read_text() == "mine"
+    assert command("run", name, "--days", 30, "--save", path, "--force").code == 0
+    assert path.read_text().startswith("<svg")

@@ -43,6 +43,7 @@ def run(
         Path | None,
         typer.Option("--save", help="Write the course to a file ending in .csv, .parquet, .html, .svg or .png."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Where chance starts, for models with chance.")] = 0,
     dose: Annotated[float | None, typer.Option("--dose", help="Cells infused, for a patient of the twin.")] = None,
     rule: Annotated[
@@ -60,6 +61,8 @@ def run(
     Prints the course as a small plot and a table, or writes it to a file. MODEL may be a default patient of the twin,
     such as lbcl_cd28 or b_all: then a ward grades and treats, and --save draws all on one time axis.
     """
+    if save is not None and save.exists() and not force:
+        raise InputError(f"run: {str(save)!r} exists; add --force to write over it")
     if is_patient(model):
         _refuse_for_patients(preset, output)
         changes = assigned(twin_body(), values)
