@@ -6,7 +6,7 @@ import numpy as np
 
 from livingdrug.analysis.drawing import svg
 from livingdrug.plant.attributes import attribute_effects
-from livingdrug.plant.quality import WESTERN_ELECTRIC, individuals_chart
+from livingdrug.plant.control_charts import WESTERN_ELECTRIC, individuals_chart
 from livingdrug.plant.refit import refit
 from livingdrug.plant.site_file import SiteBatches
 from livingdrug.reports.quality_figures import attributes_figure, chart_figure, refit_figure

@@ -106,7 +106,7 @@ def test_unknown_names_are_refused(trial):
 
 def test_the_figures_can_be_drawn(effects):
     from livingdrug.analysis.drawing import svg
-    from livingdrug.plant.quality import individuals_chart
+    from livingdrug.plant.control_charts import individuals_chart
     from livingdrug.plant.refit import refit
     from livingdrug.plant.site_file import SiteBatches
 

@@ -9,16 +9,16 @@ import pytest
 from scipy import stats
 
 from livingdrug.errors import InputError
-from livingdrug.plant import quality
-from livingdrug.plant.quality import (
+from livingdrug.plant import capability as capabilities
+from livingdrug.plant.batch_scales import moving_range_sigma
+from livingdrug.plant.capability import capability, equivalence
+from livingdrug.plant.control_charts import (
     BEYOND,
     NELSON,
     WESTERN_ELECTRIC,
     Pattern,
     Trend,
     average_run_length,
-    capability,
-    equivalence,
     ewma_chart,
     ewma_run_length,
     individuals_chart,
@@ -172,16 +172,16 @@ def test_capability_intervals_cover_the_truth(upper, slack):
 @pytest.mark.parametrize(("index", "size"), [(0.4, 5), (1.33, 20), (2.0, 60)])
 def test_one_sided_intervals_are_those_of_the_noncentral_t(index, size):
     """scipy.stats.nct at the ends gives back the two tails."""
-    low, high = quality._one_sided(index, size, size - 1, 0.9)
+    low, high = capabilities._one_sided(index, size, size - 1, 0.9)
     factor = 3 * math.sqrt(size)
     tails = [stats.nct.cdf(factor * index, size - 1, factor * end) for end in (low, high)]
     assert tails == pytest.approx([0.95, 0.05], abs=1e-4)
 
 
 def test_freedom_of_the_moving_range_is_that_of_simulated_charts():
-    sigmas = [quality.moving_range_sigma(row) for row in np.random.default_rng(2).normal(0, 1, (20_000, 15))]
+    sigmas = [moving_range_sigma(row) for row in np.random.default_rng(2).normal(0, 1, (20_000, 15))]
     assert np.mean(sigmas) == pytest.approx(1.0, abs=4 * np.std(sigmas) / math.sqrt(20_000))
-    assert 1 / (2 * np.var(sigmas)) == pytest.approx(quality.moving_range_freedom(15), rel=0.03)
+    assert 1 / (2 * np.var(sigmas)) == pytest.approx(capabilities.moving_range_freedom(15), rel=0.03)
 
 
 A = [2.1, 2.6, 1.8, 2.3, 2.9, 2.0, 2.4]

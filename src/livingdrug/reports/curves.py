@@ -14,7 +14,7 @@ from livingdrug.storage import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "decades", "write_course"]
+__all__ = ["FORMATS", "chart_page", "decades", "write_course"]
 
 FORMATS = (".csv", ".parquet", ".html", ".svg", ".png")
 SPAN_FOR_LOGARITHM = 100.0
@@ -49,7 +49,7 @@ def _content(course: pd.DataFrame, units: dict[str, str], title: str, ending: st
     chart = _chart(course, units)
     if ending == ".png":
         return charts.picture(chart)
-    return charts.drawing(chart) if ending == ".svg" else _page(chart, title)
+    return charts.drawing(chart) if ending == ".svg" else chart_page(chart, title)
 
 
 def _with_units(course: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
@@ -106,7 +106,8 @@ def decades(values: list[float]) -> list[float]:
     return [float(f"1e{power}") for power in range(lowest, highest + 1, step)]
 
 
-def _page(chart: Any, title: str) -> str:
+def chart_page(chart: Any, title: str, caption: str = "") -> str:
+    """Return a page with one drawing and its caption; it opens offline, in light and dark."""
     from markupsafe import escape
 
     return (
@@ -116,5 +117,6 @@ def _page(chart: Any, title: str) -> str:
         f"@media (prefers-color-scheme:dark){{:root{{{charts.variables(1)}}}}}{charts.colour_rules()}"
         "body{max-width:52rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}"
         "svg{width:100%;height:auto}</style>"
-        f"<p><strong>Not for clinical use.</strong></p><h1>{escape(title)}</h1>{charts.drawing(chart)}</html>"
+        f"<p><strong>Not for clinical use.</strong></p><h1>{escape(title)}</h1>{charts.drawing(chart)}"
+        f"{f'<p>{escape(caption)}</p>' if caption else ''}</html>"
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.reports import charts
-from livingdrug.reports.curves import decades
+from livingdrug.reports.curves import chart_page, decades
 from livingdrug.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def write_patient(found: Monitored, title: str, path: str | os.PathLike[str], ot
     if ending == ".png":
         content = charts.picture(chart)
     else:
-        content = charts.drawing(chart) if ending == ".svg" else _page(chart, title, caption(found, other))
+        content = charts.drawing(chart) if ending == ".svg" else chart_page(chart, title, caption(found, other))
     write_atomically(target, content)
     return target
 
@@ -139,18 +139,3 @@ def _bands(found: Monitored, scale: str, x: Any, y: Any, place: tuple[float, flo
             mark = mark.mark_rect(color=charts.colour(role), opacity=0.2 * grade + 0.1, clip=True)
             drawn.append(mark.encode(x=x, x2="end:Q", y=y, y2="top:Q"))
     return drawn
-
-
-def _page(chart: Any, title: str, words: str) -> str:
-    from markupsafe import escape
-
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark;{charts.variables(0)}}}"
-        f"@media (prefers-color-scheme:dark){{:root{{{charts.variables(1)}}}}}{charts.colour_rules()}"
-        "body{max-width:52rem;margin:2rem auto;padding:0 1rem;font-family:system-ui,sans-serif}"
-        "svg{width:100%;height:auto}</style>"
-        f"<p><strong>Not for clinical use.</strong></p><h1>{escape(title)}</h1>{charts.drawing(chart)}"
-        f"<p>{escape(words)}</p></html>"
-    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from livingdrug.analysis.drawing import COLOURS, INK, QUIET, data, finished
 from livingdrug.plant.attributes import ATTRIBUTES
-from livingdrug.plant.quality import ControlChart, Signal
+from livingdrug.plant.control_charts import ControlChart, Signal
 from livingdrug.plant.refit import LEVELS, Refit
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def chart_figure(chart: ControlChart, signals: list[Signal], quantity: str, titl
     """Return a control chart as an Altair chart: points, centre line, limits, and where a rule rang.
 
     Args:
-        chart: what ``plant.quality`` made.
+        chart: what ``plant.control_charts`` made.
         signals: its signals.
         quantity: what stands at the axis, with its unit.
         title: of the figure.
