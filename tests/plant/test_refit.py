@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import expit, logit
 
+from livingdrug.declared import read_toml
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.plant.posterior import SitePrior, update, update_chance
@@ -17,7 +18,6 @@ from livingdrug.plant.refit import refit, with_site
 from livingdrug.plant.site_file import COLUMNS, SiteBatches, read_batches
 from livingdrug.plant.site_priors import BETWEEN_COPIES, CAR_POSITIVE, failure_prior, quantities
 from livingdrug.therapy import Journey, MultiplicationPlan, collect, engineer, multiply
-from livingdrug.therapy.declared import read_toml
 from livingdrug.therapy.stated import Fixed, LogNormal
 
 PRIOR = SitePrior(center=0.3, between=0.6, spread=0.3, doubt=0.35)

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import nbinom, poisson
 
+from livingdrug.declared import declare
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.sources import cite
 from livingdrug.therapy import CollectionPlan, EngineeringPlan, Fixed, LogNormal, collect, engineer
 from livingdrug.therapy.collection import PHENOTYPES
-from livingdrug.therapy.declared import declare
 from livingdrug.therapy.engineering import subset_positive
 from livingdrug.therapy.stated import stated_values
 from livingdrug.therapy.transduction import (

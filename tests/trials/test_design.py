@@ -105,7 +105,7 @@ def test_any_change_of_the_file_gives_a_trial_or_a_clear_error(place, odd, remov
         del holder[place[-1]]
     else:
         holder[place[-1]] = odd
-    from livingdrug.therapy.declared import declare
+    from livingdrug.declared import declare
 
     try:
         trial = declare(Trial, changed, "odd.toml")

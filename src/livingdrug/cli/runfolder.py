@@ -62,7 +62,7 @@ def read(folder: Path) -> Any:
     Raises:
         InputError: the folder holds no run, an unfinished one, or one of another version.
     """
-    from livingdrug.therapy.declared import declare
+    from livingdrug.declared import declare
     from livingdrug.trials import Trial
 
     path = folder / "configuration.json"

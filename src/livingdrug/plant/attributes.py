@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.declared import Declared
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.patients import Patients
 from livingdrug.therapy.collection import Apheresis, collect
 from livingdrug.therapy.conditioning import condition
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.engineering import engineer
 from livingdrug.therapy.journey import Journey
 from livingdrug.therapy.multiplication import Product, multiply

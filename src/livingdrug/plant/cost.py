@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
+from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError
-from livingdrug.therapy.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.therapy.stated import Fraction, LogitNormal, LogNormal, Normal, StatedValue, within
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from livingdrug.declared import Declared, Number
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.plant.dat import Data, Index, read_dat
 from livingdrug.storage import write_atomically
-from livingdrug.therapy.declared import Declared, Number
 
 if TYPE_CHECKING:
     import pandas as pd

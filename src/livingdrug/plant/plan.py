@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.plant.risk import WaitingRisk, named_risk
-from livingdrug.therapy.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.therapy.stated import Fixed, Stated, StatedValue, within
 
 if TYPE_CHECKING:

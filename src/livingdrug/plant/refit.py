@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from livingdrug.declared import Declared, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.plant.posterior import ChancePosterior, SitePosterior, SitePrior, update, update_chance
 from livingdrug.plant.refit_culture import fit_culture
 from livingdrug.plant.site_file import SiteBatches
 from livingdrug.plant.site_priors import Quantity, failure_prior, quantities
-from livingdrug.therapy.declared import Declared, read_toml
 from livingdrug.therapy.journey import Journey
 from livingdrug.therapy.multiplication import MultiplicationPlan
 from livingdrug.therapy.stated import Fixed, LogitNormal, LogNormal, Stated

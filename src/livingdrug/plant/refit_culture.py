@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.declared import Declared
 from livingdrug.patients import Patients
 from livingdrug.plant.site_file import SiteBatches
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.multiplication import MultiplicationPlan
 from livingdrug.therapy.stated import Fixed, Stated
 

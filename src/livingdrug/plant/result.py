@@ -230,7 +230,7 @@ class FleetResult:
         """Return a saved result; a missing or damaged file is an InputError that names it."""
         import pandas as pd
 
-        from livingdrug.therapy.declared import declare
+        from livingdrug.declared import declare
 
         where, name = Path(folder), "plan.json"
         try:

@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from livingdrug.declared import Declared, declare, read_toml
 from livingdrug.errors import InputError, SolveError, unknown_name
-from livingdrug.therapy.declared import Declared, declare, read_toml
 from livingdrug.therapy.stated import Fixed, within
 
 __all__ = ["MONTH", "YEAR", "WaitingRisk", "crossing", "fit_risk", "named_risk", "tully"]

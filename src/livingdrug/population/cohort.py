@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import AfterValidator, Field
 
+from livingdrug.declared import Declared
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.stated import StatedValue, Values
 
 __all__ = ["Population", "csv_rows", "read_values"]

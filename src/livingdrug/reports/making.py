@@ -11,7 +11,7 @@ from livingdrug.reports import making_figures
 from livingdrug.reports.keyresults import Card
 from livingdrug.reports.numbers import count, interval, number, percent
 from livingdrug.reports.page import Report
-from livingdrug.reports.plant import _page, _section, _stated
+from livingdrug.reports.plant import plant_page, section, stated_table
 from livingdrug.reports.tables import Table, table
 from livingdrug.therapy.processes import compare
 from livingdrug.therapy.published_losses import VEIN_TO_VEIN, compare_pivotal, failure_shares
@@ -39,16 +39,16 @@ def making_page(made: Any, seen: Any = None, chosen: int | None = None) -> Repor
     time = [making_figures.dates(made, chosen)]
     time += [making_figures.vein_to_vein(made), making_figures.segments(made)] if infused else []
     sections = [
-        _section("Days", f"Day 0 is the {zero}; what is planned is the middle of each part.", time),
-        _section("Growth", "", [making_figures.growth(seen)] if seen is not None else []),
-        _section("Release", "", [making_figures.funnel(made)], [_cells(made)] if infused else []),
+        section("Days", f"Day 0 is the {zero}; what is planned is the middle of each part.", time),
+        section("Growth", "", [making_figures.growth(seen)] if seen is not None else []),
+        section("Release", "", [making_figures.funnel(made)], [_cells(made)] if infused else []),
     ]
     if len(made) >= FEW and not process.donors:
         share = sum(failure_shares(made.attrition, len(made)).values())
-        sections.append(_section("Failures", "", [making_figures.failures(made)], [_pivotal(share)]))
+        sections.append(section("Failures", "", [making_figures.failures(made)], [_pivotal(share)]))
     sections.append(_numbers(process))
     run = f"{count(len(made))} simulated patients · process {process.name} · seed {made.seed}"
-    return _page(
+    return plant_page(
         "making the drug", process.title, process.description, run, making_cards(made), sections,
         [*process.assumptions, _counted(process)], {stated.source for _, stated in stated_values(process)},
     )  # fmt: skip
@@ -117,13 +117,13 @@ def _pivotal(share: float) -> Table:
 def _numbers(process: Any) -> dict[str, Any]:
     """Return the section of all numbers: those without a source that was read come first."""
     values = list(stated_values(process))
-    return _section(
+    return section(
         "Numbers and where they come from",
         "Numbers recalled from memory or assumed are the assumptions of this page; replace them with your own.",
         [],
         [
-            _stated([v for v in values if v[1].mark in RECALLED], "Recalled or assumed"),
-            _stated([v for v in values if v[1].mark not in RECALLED], "Read in a source, or computed from one"),
+            stated_table([v for v in values if v[1].mark in RECALLED], "Recalled or assumed"),
+            stated_table([v for v in values if v[1].mark not in RECALLED], "Read in a source, or computed from one"),
         ],
     )
 
@@ -143,10 +143,10 @@ def comparison_page(made: Sequence[Any]) -> Report:
     figure = making_figures.processes(made)
     words = shortening(made)
     sections = [
-        _section("From vein to vein", words[-1] if words else "", [figure], _faster(made)),
-        _section("Side by side", "", [], [comparison_table(made)]),
-        _section("Who left, and why", "", [], [_left(batches) for batches in made]),
-        _section(
+        section("From vein to vein", words[-1] if words else "", [figure], _faster(made)),
+        section("Side by side", "", [], [comparison_table(made)]),
+        section("Who left, and why", "", [], [_left(batches) for batches in made]),
+        section(
             "Numbers that differ", f"Beside {made[0].process.name}.", [], [_differences(b, made[0]) for b in made[1:]]
         ),
     ]
@@ -154,7 +154,7 @@ def comparison_page(made: Sequence[Any]) -> Report:
     assumed = dict.fromkeys(line for batches in made for line in batches.process.assumptions)
     run = f"{count(len(made[0]))} simulated patients each · seed {made[0].seed}"
     names = ". ".join(batches.process.title for batches in made) + "."
-    return _page("making the drug", "Processes compared", names, run, _compared_cards(made), sections,
+    return plant_page("making the drug", "Processes compared", names, run, _compared_cards(made), sections,
                  list(assumed), keys)  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _differences(batches: Any, first: Any) -> Table:
     """Return the numbers in which a process differs from the first."""
     known = dict(stated_values(first.process))
     other = [(place, stated) for place, stated in stated_values(batches.process) if known.get(place) != stated]
-    return _stated(other, f"Numbers of {batches.process.name} that differ from {first.process.name}")
+    return stated_table(other, f"Numbers of {batches.process.name} that differ from {first.process.name}")
 
 
 SIDES = (

@@ -26,22 +26,22 @@ def fleet_page(result: Any) -> Report:
     plan = result.plan
     used = _utilisation(result)
     sections = [
-        _section("Time", "", [plant_figures.vein_to_vein(result), plant_figures.segments(result)]),
-        _section(
+        section("Time", "", [plant_figures.vein_to_vein(result), plant_figures.segments(result)]),
+        section(
             "The plant", "Use is counted between the first and the last referral.",
             [*plant_figures.busy_units(result), plant_figures.suites(result)], [_resources(result)],
         ),
-        _section("Who is lost, and why", "", [], [_losses(result)]),
+        section("Who is lost, and why", "", [], [_losses(result)]),
     ]  # fmt: skip
     if plan.risk is not None:
-        sections.append(_section("What waiting costs", "", [plant_figures.waiting(plan.risk)]))
+        sections.append(section("What waiting costs", "", [plant_figures.waiting(plan.risk)]))
     sections.append(
-        _section("Cost", NOT_COSTED, [plant_figures.cost_curve(BatchCost(), result.seed, used)], _costs(result))
+        section("Cost", NOT_COSTED, [plant_figures.cost_curve(BatchCost(), result.seed, used)], _costs(result))
     )
-    sections.append(_section("Numbers and where they come from", "", [], [_stated(plan.stated()), _stated_cost()]))
+    sections.append(section("Numbers and where they come from", "", [], [stated_table(plan.stated()), _stated_cost()]))
     about = f"{count(len(result.patients))} simulated patients · {plan.rule} · seed {result.seed}"
     keys = {stated.source for _, stated in (*plan.stated(), *_cost_values())} | _price_sources()
-    return _page(
+    return plant_page(
         "simulated plant", plan.title, plan.description, about, fleet_cards(result), sections, plan.assumptions, keys
     )
 
@@ -74,12 +74,12 @@ def network_page(design: Any) -> Report:
         design: what ``livingdrug.plant.design`` returned.
     """
     sections = [
-        _section("Who is made where", "", [
+        section("Who is made where", "", [
             plant_figures.network_map(design), _lines(design)
         ]),
-        _section("Cost", NOT_COSTED, [plant_figures.cost_curve(BatchCost(), 1, min(design.utilisation, 1.0))],
+        section("Cost", NOT_COSTED, [plant_figures.cost_curve(BatchCost(), 1, min(design.utilisation, 1.0))],
                  [_network_costs(design), _prices()]),
-        _section("Numbers and where they come from", "", [], [_options(design), _stated_cost()]),
+        section("Numbers and where they come from", "", [], [_options(design), _stated_cost()]),
     ]  # fmt: skip
     network = design.network
     about = (
@@ -88,7 +88,7 @@ def network_page(design: Any) -> Report:
     )
     keys = {stated.source for _, stated in _cost_values()} | _price_sources() | {"triantafyllou2022"}
     assumed = ("Demand is known beforehand and no batch fails.", "Cells wait at most the days that are allowed.")
-    return _page("network of plants", network.name, "", about, network_cards(design), sections, assumed, keys)
+    return plant_page("network of plants", network.name, "", about, network_cards(design), sections, assumed, keys)
 
 
 def _lines(design: Any) -> Any:
@@ -119,7 +119,7 @@ def _millions(value: float) -> str:
     return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value:,.0f}"
 
 
-def _page(
+def plant_page(
     kicker: str, title: str, about: str, run: str, cards: list[Card], sections: Any, assumptions: Any, keys: set[str]
 ) -> Report:
     known = sorted(key for key in keys if key in source_keys())
@@ -132,7 +132,7 @@ def _page(
     )  # fmt: skip
 
 
-def _section(title: str, words: str, figures: list[Any], tables: list[Table] | None = None) -> dict[str, Any]:
+def section(title: str, words: str, figures: list[Any], tables: list[Table] | None = None) -> dict[str, Any]:
     return {
         "id": title.lower().replace(" ", "-").replace(",", ""),
         "title": title,
@@ -214,7 +214,7 @@ def interval_of(low: float, high: float | None) -> str:
     return f"{low:,.0f}" + (f"–{high:,.0f}" if high else "")
 
 
-def _stated(values: Any, title: str = "Numbers of the plan") -> Table:
+def stated_table(values: Any, title: str = "Numbers of the plan") -> Table:
     rows = [
         (place.replace("_", " "), value.describe(), f"{value.mark} {value.source}", value.note)
         for place, value in values
@@ -233,7 +233,7 @@ def _cost_values() -> Any:
 
 
 def _stated_cost() -> Table:
-    return _stated(_cost_values(), "Numbers of the cost curve")
+    return stated_table(_cost_values(), "Numbers of the cost curve")
 
 
 def _options(design: Any) -> Table:

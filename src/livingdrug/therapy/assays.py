@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from livingdrug.declared import Declared
 from livingdrug.streams import normal
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.stated import Fixed, StatedValue, within
 
 __all__ = ["Assay", "Assays", "chance_below", "measure"]

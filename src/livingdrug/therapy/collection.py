@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
+from livingdrug.declared import Declared
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.streams import Purpose, normal, uniform
 from livingdrug.therapy.bad_rows import OnBadRow, set_aside
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.stage import Attrition, Stage, require
 from livingdrug.therapy.stated import Fixed, Fraction, LogitNormal, StatedValue, within
 

@@ -15,9 +15,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.declared import Declared
 from livingdrug.patients import Patients
 from livingdrug.streams import Purpose
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.stage import Attrition, Stage
 from livingdrug.therapy.stated import Fixed, LogNormal, StatedValue, within
 

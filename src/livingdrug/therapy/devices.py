@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.declared import Declared, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.therapy.declared import Declared, Text, declare, read_toml
 from livingdrug.therapy.stated import Fixed, StatedValue, within
 
 __all__ = ["MEDIUM", "Device", "device", "device_names", "medium", "usual_medium"]

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, model_validator
 
+from livingdrug.declared import Declared, Text
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.streams import Purpose
 from livingdrug.therapy.collection import PHENOTYPES, Apheresis
-from livingdrug.therapy.declared import Declared, Text
 from livingdrug.therapy.stage import Stage
 from livingdrug.therapy.stated import Fixed, Fraction, LogNormal, Normal, Stated, StatedValue, within
 from livingdrug.therapy.transduction import (

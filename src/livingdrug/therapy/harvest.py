@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.therapy.declared import Declared
+from livingdrug.declared import Declared
 from livingdrug.therapy.stated import Fixed, Fraction, StatedValue, within
 
 __all__ = ["LOSSES", "Losses", "fill_bags"]

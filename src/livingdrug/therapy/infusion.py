@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from livingdrug.declared import Declared, Number, Text
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.patients import Patients
 from livingdrug.therapy.conditioning import ConditionedPatients
-from livingdrug.therapy.declared import Declared, Number, Text
 from livingdrug.therapy.release import Dose
 from livingdrug.therapy.stage import Attrition, require
 from livingdrug.therapy.stated import Fixed, StatedValue, within

@@ -19,10 +19,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from livingdrug.declared import declare, read_toml
 from livingdrug.patients import Patients
 from livingdrug.therapy.bad_rows import OnBadRow
 from livingdrug.therapy.conditioning import ConditionedPatients, ConditioningPlan, condition
-from livingdrug.therapy.declared import declare, read_toml
 from livingdrug.therapy.infusion import USUAL_DAYS, Course, InfusionPlan, infuse
 from livingdrug.therapy.processes import Making
 from livingdrug.therapy.release import Dose

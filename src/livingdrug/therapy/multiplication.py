@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, Field
 
+from livingdrug.declared import Declared, Number
 from livingdrug.patients import Patients
 from livingdrug.streams import Purpose, uniform
 from livingdrug.therapy.bad_rows import OnBadRow, set_aside
-from livingdrug.therapy.declared import Declared, Number
 from livingdrug.therapy.devices import MEDIUM, Device, device, medium
 from livingdrug.therapy.engineering import EngineeredCells
 from livingdrug.therapy.stage import Stage

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from livingdrug.declared import Declared, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.patients import Patients
 from livingdrug.therapy.bad_rows import OnBadRow
 from livingdrug.therapy.collection import CollectionPlan, collect
-from livingdrug.therapy.declared import Declared, Text, declare, read_toml
 from livingdrug.therapy.engineering import EngineeringPlan, engineer
 from livingdrug.therapy.multiplication import BLOCK, MultiplicationPlan, multiply
 from livingdrug.therapy.release import Dose, ReleasePlan, release

@@ -17,9 +17,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from livingdrug.declared import Declared, Text, declare, read_toml
 from livingdrug.patients import Patients
 from livingdrug.therapy.collection import Apheresis, CollectionPlan, collect
-from livingdrug.therapy.declared import Declared, Text, declare, read_toml
 from livingdrug.therapy.stated import StatedValue
 
 __all__ = ["PublishedCollections", "published_collections"]

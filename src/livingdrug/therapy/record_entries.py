@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from livingdrug.declared import Declared, Number, declare
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.therapy.declared import Declared, Number, declare
 
 __all__ = ["ENTRIES", "Correction", "Deviation", "Entry", "HandOver", "Infusion", "Interruption", "LabelCheck",
            "Material", "Opened", "Reconciliation", "ReleaseDecision", "Signed", "Step", "TestResult", "Value",

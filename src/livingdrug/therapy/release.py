@@ -16,12 +16,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.declared import Declared
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.streams import uniform
 from livingdrug.therapy.assays import Assays, chance_below, measure
 from livingdrug.therapy.bad_rows import OnBadRow, set_aside
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.harvest import LOSSES, Losses, available, fill_bags
 from livingdrug.therapy.multiplication import Product
 from livingdrug.therapy.stage import Stage, require

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, Field
 
+from livingdrug.declared import Declared
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.streams import normal
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.devices import Device, device, usual_medium
 from livingdrug.therapy.stated import Fixed, LogNormal, within
 

@@ -18,8 +18,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.therapy.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.therapy.release import ReleasePlan
 from livingdrug.therapy.stated import Fixed, Mark
 

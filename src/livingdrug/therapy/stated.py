@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, field_validator, model_validator
 
+from livingdrug.declared import Declared, Number, Text
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.streams import patient_words, purpose_number, seed_words, uniform
-from livingdrug.therapy.declared import Declared, Number, Text
 
 __all__ = [
     "Fixed", "Fraction", "LogNormal", "LogitNormal", "Normal", "Quantiles", "Stated", "StatedValue", "Values",

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
 
+from livingdrug.declared import Declared
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.therapy.bad_rows import CHOICES, OnBadRow
-from livingdrug.therapy.declared import Declared
 from livingdrug.therapy.stage import Attrition, Stage, require
 from livingdrug.therapy.stated import Fixed, StatedValue, within
 

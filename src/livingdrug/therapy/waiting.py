@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from livingdrug.declared import Declared, Text
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.streams import Purpose, uniform
-from livingdrug.therapy.declared import Declared, Text
 from livingdrug.therapy.published_losses import waiting_hazard
 from livingdrug.therapy.stage import Stage
 from livingdrug.therapy.stated import Fixed, Fraction, StatedValue, within

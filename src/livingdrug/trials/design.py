@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.population import Population
-from livingdrug.therapy.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.therapy.journey import Journey
 from livingdrug.therapy.stated import Fixed, Stated, stated_values, within
 

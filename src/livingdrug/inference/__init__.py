@@ -1,0 +1,1 @@
+"""Inference: fitting models to clinical data as pharmacometricians do."""
