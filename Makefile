@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PATIENTS ?= 10000
+PATIENTS ?= 4000
 WORKERS ?= 2
 PINS := --generate-hashes --universal --fork-strategy fewest --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
@@ -23,8 +23,8 @@ $(READY): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-demo: $(READY) ## simulate the ZUMA-1 trial and say where its report lies
-	@$(BIN)/livingdrug trial zuma-1 --patients $(PATIENTS)
+demo: $(READY) ## simulate the ELIANA trial with the twin and say where its report lies
+	@$(BIN)/livingdrug trial eliana --patients $(PATIENTS)
 
 test: $(READY) ## the whole test suite; says what was skipped and why
 	@$(BIN)/python -m pytest -n $(WORKERS) -q
@@ -51,6 +51,7 @@ docs: $(READY) ## write the generated pages of docs/
 	@$(BIN)/python scripts/validation_page.py
 	@$(BIN)/python scripts/model_pages.py
 	@$(BIN)/python scripts/body_page.py
+	@$(BIN)/python scripts/population_pages.py
 
 pins: ## resolve the pinned versions anew into constraints.txt
 	@$(PYTHON) -m venv .pins-venv && .pins-venv/bin/python -m pip install --quiet uv

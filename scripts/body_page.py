@@ -17,6 +17,7 @@ import pandas as pd
 import vl_convert
 
 from livingdrug.body.diseases import PATIENTS, DefaultPatient
+from livingdrug.body.late_effects import LIMITS
 from livingdrug.body.limits import as_kimmel2021, as_kirouac2023
 from livingdrug.body.treatment import cells, lymphodepletion, steroid, tocilizumab
 from livingdrug.body.twin import TwinBody
@@ -31,6 +32,22 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE, IMAGES = ROOT / "docs" / "body.md", ROOT / "docs" / "images"
 BEGIN, END = "<!-- body: written by scripts/body_page.py -->", "<!-- end of body -->"
 DAYS = np.arange(-6.0, 91.0, 0.25)
+# Parameter: what it moves (tested in tests/body/test_cohorts.py).
+LEVERS = {
+    "expansion_capacity": "the peak of CAR T cells, hardly its day",
+    "fitness": "how fast they multiply: the peak and its day",
+    "activation_lag": "when expansion and fever begin; for a product",
+    "exhaustion": "how soon effectors are worn; early failures",
+    "antigen_density": "how long antigen drives expansion",
+    "resistance": "how many effectors killing needs; primary failures",
+    "negative_share": "relapses without the antigen",
+    "mutation": "new cells without it, while that clone exists",
+    "cytokine_gain": "all cytokines, so the severity of their release",
+    "endothelial_sensitivity": "pressure, oxygen, oedema",
+    "brain_sensitivity": "neurotoxicity",
+    "marrow_sensitivity": "depth and length of low counts",
+}
+BLOOD_CANCERS = [name for name in PATIENTS if name != "solid"]
 
 # Boxes of the diagram: text, column, row, kind.
 BOXES = {
@@ -151,7 +168,8 @@ def courses() -> alt.VConcatChart:
 
 def generated() -> str:
     """Return the generated part of the page."""
-    parts = ["## The limits that hold", "", *limits(), "", "## Default patients", "", *patients(), ""]
+    parts = ["## The limits that hold", "", *limits(), "", "## One number each", "", *levers(), ""]
+    parts += ["## Late harm and its limits", "", *late_limits(), "", "## Default patients", "", *patients(), ""]
     parts += [
         "## The blocks, one by one",
         "",
@@ -193,6 +211,22 @@ def parameter_table(parameters: list[Parameter]) -> list[str]:
     return table(("parameter", "letter", "value", "unit", "meaning", "source"), rows)
 
 
+def levers() -> list[str]:
+    """Return the table of the numbers in which products and patients differ, with their spreads."""
+    rows = []
+    for name, moves in LEVERS.items():
+        p = TwinBody.parameters[name]
+        spread = f"{p.spread.kind}, sd {number_text(p.spread.sd)}" if p.spread else "none"
+        rows.append((f"`{name}`", number_text(p.value), moves, spread, p.source))
+    return table(("parameter", "value", "what it moves", "spread between patients", "source"), rows)
+
+
+def late_limits() -> list[str]:
+    """Return the table of counts that are called low."""
+    rows = [(f"`{name}`", f"{value:g} {unit}", source) for name, (value, unit, source) in LIMITS.items()]
+    return table(("state", "low below", "source"), rows)
+
+
 def patients() -> list[str]:
     """Return a table of the default patients and one of the numbers in which they differ from the body's own."""
     rows = [
@@ -214,7 +248,7 @@ def limits() -> list[str]:
         ("follows kirouac2023, 36 sets: largest distance / peak", "< 1 %", f"{100 * kirouac():.2f} %"),
         ("follows kimmel2021, 2 sets: largest distance / peak", "< 1 %", f"{100 * kimmel():.2f} %"),
     ]
-    plain = {name: follow(PATIENTS[name]) for name in ("lbcl_cd28", "lbcl_4_1bb", "b_all")}
+    plain = {name: follow(PATIENTS[name]) for name in BLOOD_CANCERS}
     short = max(
         1 - exposure(follow(PATIENTS[name], more=steroid(10.0, day=first, count=12))) / exposure(plain[name])
         for name in plain
@@ -245,9 +279,9 @@ def exposure(found: Any) -> float:
 
 
 def ten_times_the_dose() -> float:
-    """Return the largest ratio of peaks over three default patients with much antigen."""
+    """Return the largest ratio of peaks over the default patients with blood cancers and much antigen."""
     found = []
-    for name in ("lbcl_cd28", "lbcl_4_1bb", "b_all"):
+    for name in BLOOD_CANCERS:
         patient = PATIENTS[name]
         much = DefaultPatient("", "", {**patient.stated, "tumour_at_start": (1e12, "")}, 0, "", patient.lymphodepletion)
         low, high = (follow(much, dose=dose)["car_t_blood"].max() for dose in (3e7, 3e8))

@@ -17,7 +17,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 def main() -> None:
     """Draw all figures into docs/images."""
-    trial = Trial.builtin("zuma-1")
+    trial = Trial.builtin("kimmel-zuma-1")
     effects = attribute_effects(trial.arms[0].journey, trial.population.sample(200, seed=1), points=9)
     luck = np.random.default_rng(12)
     shares = 1 / (1 + np.exp(-np.concatenate([luck.normal(2.4, 0.25, 24), luck.normal(2.0, 0.25, 10)])))

@@ -27,7 +27,7 @@ SIMULATED, PUBLISHED = "#0072B2", "#D55E00"
 def shares() -> dict[str, float]:
     """Return the simulated shares of failures by reason."""
     ids = np.arange(1, MANY + 1)
-    counts = 733 * np.exp(0.56 * np.random.default_rng(1).standard_normal(MANY))  # allen2017, as in the trial zuma-1
+    counts = 733 * np.exp(0.56 * np.random.default_rng(1).standard_normal(MANY))  # allen2017, as in kimmel-zuma-1
     columns = {"cd3_per_uL": counts, "weight_kg": np.full(MANY, 80.0)}
     bag = collect(Patients(ids, columns, {"cd3_per_uL": "1/uL", "weight_kg": "kg"}), seed=1)
     return failure_shares(release(multiply(engineer(bag, seed=1), seed=1), seed=1).attrition, MANY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from livingdrug.errors import InputError, unknown_name
 __all__ = ["Declared", "Number", "Text", "declare", "read_toml"]
 
 LARGEST_FILE = 2_000_000  # bytes; a plan is a page or two
+DEEPEST_KEY = 30  # names in a key such as a.b.c; the time to read a key grows with the square of them
+LONG_KEY = re.compile(rf"""(?<![\w."'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEEPEST_KEY}}}""")
 SHOWN_PROBLEMS = 5
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -70,7 +73,10 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _problems(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
     found: list[tuple[tuple[str, ...], str]] = []
+    places = [problem["loc"] for problem in error.errors(include_url=False)]
     for problem in error.errors(include_url=False):
+        if problem["type"] == "too_short" and any(problem["loc"] == at[: len(problem["loc"])] != at for at in places):
+            continue  # only because its items are wrong
         place = tuple(str(part) for part in problem["loc"])
         inner = problem.get("ctx", {}).get("error")
         if isinstance(inner, Misdeclared):
@@ -108,9 +114,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file; a missing, unreadable, oversized or malformed file is an InputError with the reason."""
     path = Path(path)
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: {path.stat().st_size} bytes are too many for a plan (at most {LARGEST_FILE})")
-        return tomllib.loads(path.read_bytes().decode())
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)  # also of a device without end
+        if len(data) > LARGEST_FILE:
+            raise InputError(f"{path}: more than {LARGEST_FILE} bytes are too many for a plan")
+        text = data.decode("utf-8-sig")
+        found = LONG_KEY.search(text)
+        if found:
+            line = text.count("\n", 0, found.start()) + 1
+            raise InputError(f"{path}, line {line}: a key of more than {DEEPEST_KEY} names, {_short(found.group())}")
+        return tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -120,4 +133,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except ValueError as error:  # TOMLDecodeError, and numbers that Python refuses
         if isinstance(error, InputError):
             raise
+        if not isinstance(error, tomllib.TOMLDecodeError):
+            raise InputError(f"{path}: a number has too many digits") from None
         raise InputError(f"{path}: not a TOML file: {error}") from error

@@ -21,7 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.errors import InputError
 
-__all__ = ["Purpose", "normal", "patient_words", "philox4x32", "purpose_number", "seed_words", "uniform"]
+__all__ = [
+    "Purpose", "normal", "patient_words", "philox4x32", "philox_words", "purpose_number", "seed_words", "uniform",
+]  # fmt: skip
+
+Words = NDArray[np.uint64]
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -64,14 +68,26 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
         Salmon et al. 2011 (``salmon2011``), section 4; constants of Random123.
     """
     words = np.asarray(counter, np.uint64)
+    found = philox_words(*(words[..., i] for i in range(4)), key=key)
+    return np.stack(np.broadcast_arrays(*found), axis=-1).astype(np.uint32)
+
+
+def philox_words(c0: ArrayLike, c1: ArrayLike, c2: ArrayLike, c3: ArrayLike, *, key: ArrayLike) -> tuple[Words, ...]:
+    """Return the four words of ``philox4x32`` apart; what is the same for all patients may be one number.
+
+    Example:
+        >>> apart = philox_words(3, 1, np.array([7, 8], np.uint64), 0, key=[5, 0])
+        >>> bool(np.all(np.stack(apart, -1) == philox4x32([[3, 1, 7, 0], [3, 1, 8, 0]], [5, 0])))
+        True
+    """
     keys = np.asarray(key, np.uint64)
-    c0, c1, c2, c3 = (words[..., i] for i in range(4))
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in (c0, c1, c2, c3))
     k0, k1 = keys[..., 0], keys[..., 1]
     for _ in range(_ROUNDS):
         p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
         c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ k0, p1 & _LOW, (p0 >> _32) ^ c3 ^ k1, p0 & _LOW
         k0, k1 = (k0 + _KEY_STEPS[0]) & _LOW, (k1 + _KEY_STEPS[1]) & _LOW
-    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
+    return c0, c1, c2, c3
 
 
 def seed_words(seed: int) -> tuple[int, int]:

@@ -28,7 +28,8 @@ class Clinic:
 
     def cohort(self, name, count, changes=None, *, seed=5, **options):
         ids = np.arange(count)
-        drawn = draw_patients(ids, {**PATIENTS[name].values(), **(changes or {})}, seed=seed)
+        patient = PATIENTS[name]
+        drawn = draw_patients(ids, {**patient.values(), **(changes or {})}, seed=seed, spreads=patient.spreads)
         return self.follow(name, drawn, patient_ids=ids, seed=seed, rtol=LOOSE, **options)
 
     @staticmethod
@@ -41,9 +42,3 @@ class Clinic:
 @pytest.fixture(scope="session")
 def clinic():
     return Clinic()
-
-
-@pytest.fixture(scope="session")
-def large_cohorts(clinic):
-    """Patients with lymphoma and a product of each costimulation class, followed for a year with chance."""
-    return {name: clinic.cohort(name, 3000, stochastic=True) for name in ("lbcl_cd28", "lbcl_4_1bb")}

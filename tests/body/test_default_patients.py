@@ -57,6 +57,8 @@ def test_inflammation_peaks_in_the_first_two_weeks_and_the_brain_after_it(clinic
     assert days["il6"] < days["endothelium"] < days["brain_injury"] <= 17
     assert days["il6"] < days["crp"] <= 15
     assert 30 < found["il6"].max() < 5000
+    assert found["ferritin"].max() > 3 * found["ferritin"][0, 0]
+    assert days["il6"] <= found.times[found["ferritin"][0].argmax()] <= 28
     # back by day 60
     assert at(found, "il6", 60) < 0.1 * found["il6"].max()
 

@@ -23,11 +23,6 @@ def peak(found, name, first=0.0, last=np.inf):
     return found[name][:, inside].max(axis=1)
 
 
-def peak_day(found, name="car_t_blood", last=60.0):
-    inside = (found.times >= 0) & (found.times <= last)
-    return found.times[inside][found[name][:, inside].argmax(axis=1)]
-
-
 def exposure(found, last=28.0):
     inside = (found.times >= 0) & (found.times <= last)
     return np.trapezoid(found["car_t_blood"][:, inside], found.times[inside], axis=1)
@@ -156,7 +151,7 @@ def test_foreign_cells_are_rejected_later_after_an_antibody_against_cd52(clinic)
 # ---- doses
 
 
-@pytest.mark.parametrize("name", ["lbcl_cd28", "lbcl_4_1bb", "b_all"])
+@pytest.mark.parametrize("name", HEMATOLOGIC)
 @pytest.mark.parametrize("dose", [3e7, 1e8])
 def test_ten_times_the_dose_less_than_twice_the_peak_at_much_antigen(clinic, name, dose):
     much = {"tumour_at_start": 1e12}
@@ -164,7 +159,7 @@ def test_ten_times_the_dose_less_than_twice_the_peak_at_much_antigen(clinic, nam
     assert 1.0 < high / low < 2.0
 
 
-@pytest.mark.parametrize("name", ["lbcl_cd28", "lbcl_4_1bb"])
+@pytest.mark.parametrize("name", ["lbcl_cd28", "lbcl_4_1bb", "b_all", "cll", "myeloma"])
 def test_a_second_dose_after_eight_weeks_needs_lymphodepletion(clinic, name):
     """kimmel2021: a second infusion expands only after another lymphodepletion; here as medians of 200 patients."""
     dose = PATIENTS[name].dose_cells
@@ -190,26 +185,6 @@ def test_a_split_dose_on_day_10_still_expands_and_one_on_day_56_does_not(clinic)
         gain[day] = (both["car_t_blood"] - alone["car_t_blood"]).max() / settled
     assert gain[10.0] > 1.3
     assert gain[56.0] < 1.0
-
-
-# ---- the time to the peak
-
-
-@pytest.mark.parametrize("name", ["lbcl_cd28", "lbcl_4_1bb"])
-def test_responders_peak_between_day_7_and_15_and_others_later(large_cohorts, name):
-    found = large_cohorts[name]
-    days, before = peak_day(found), found["tumour_cells"][:, 0]
-    responded = found["tumour_cells"][:, np.searchsorted(found.times, 28.0)] < 0.5 * before
-    assert responded.sum() > 500
-    assert (~responded).sum() > 20
-    assert 7.0 <= np.median(days[responded]) <= 15.0
-    assert np.median(days[~responded]) > np.median(days[responded]) + 1.0
-    assert np.median(before[~responded]) > np.median(before[responded])  # burden is against the patient
-
-
-def test_4_1bb_peaks_later_than_cd28(large_cohorts):
-    days = {name: np.median(peak_day(found)) for name, found in large_cohorts.items()}
-    assert days["lbcl_4_1bb"] > days["lbcl_cd28"]
 
 
 # ---- normal B cells and plasma cells
@@ -253,8 +228,11 @@ def test_b_cells_stay_under_a_product_against_bcma_and_antibodies_fall(clinic):
 def test_no_state_is_ever_negative(clinic, name):
     found = clinic.cohort(name, 100, more=[*tocilizumab(70.0, day=4.0), *steroid(10.0, day=5.0, count=12)])
     for state in found.outputs:
-        floor = TwinBody.states[state].floor / TwinBody.states[state].factor if state in TwinBody.states else 1e-6
-        assert found[state].min() >= -1e-3 * floor, state
+        if state in TwinBody.states:  # a thousandth of what the solver counts as nothing, such as one CAR T cell
+            least = 1e-3 * TwinBody.states[state].floor / TwinBody.states[state].factor
+        else:
+            least = 1e-9 * np.abs(found[state]).max()
+        assert found[state].min() >= -least, state
 
 
 def test_cell_balances_are_closed(clinic):

@@ -117,7 +117,7 @@ def test_noise_belongs_to_patient_item_and_round():
     for name in ("temperature", "crp", "heart_rate", "il6"):
         assert (together[name] != again[name]).all()
         assert (together[name] != other_seed[name]).all()
-    without = Ward(ids, seed=8).measure(resting(3), 12, laboratory=False)
+    without = Ward(ids, seed=8).measure(resting(3), 12, laboratory=())
     assert "crp" not in without
     assert (without["temperature"] == together["temperature"]).all()
 
@@ -141,7 +141,9 @@ class Watch:
         assert not self.solution.failures()
 
     def visit(self, body):
-        self.rounds.append(self.ward.measure(read_body(body), body.number, laboratory=body.number % 3 == 0))
+        self.rounds.append(
+            self.ward.measure(read_body(body), body.number, laboratory=LABORATORY if body.number % 3 == 0 else ())
+        )
 
     def __getitem__(self, item):
         return np.array([each[item] for each in self.rounds])

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from livingdrug.body.treatment import REGIMENS, anakinra, anti_cd52, cells, lymphodepletion, steroid, tocilizumab
+from livingdrug.body.treatment import (
+    REGIMENS,
+    anakinra,
+    anti_cd52,
+    cells,
+    growth_factor,
+    lymphodepletion,
+    platelets,
+    red_cells,
+    steroid,
+    tocilizumab,
+)
 from livingdrug.body.twin import TwinBody
 from livingdrug.engine.solve import solve
 from livingdrug.errors import InputError
@@ -64,3 +75,20 @@ def test_tocilizumab_is_that_of_frey2010(clinic):
     silent = {"dose_per_weight": 0.0, "dose_per_light_weight": 0.0}
     theirs = solve(frey, silent, days, doses=[Dose("central", 560.0)], outputs=["central"])
     assert found["toci_central"][0] == pytest.approx(theirs["central"][0], rel=1e-3)
+
+
+def test_each_regimen_depletes_and_bendamustine_is_the_milder(clinic):
+    """All leave fewer than a tenth of the T cells but bendamustine; more drug leaves fewer."""
+    left = {}
+    for regimen in REGIMENS:
+        found = clinic.follow("lbcl_cd28", {"tumour_at_start": 0.0}, dose=0.0, regimen=regimen, days=[-6.0, 0.0])
+        left[regimen] = found["normal_t_blood"][0, -1] / 500.0
+    assert left["none"] == pytest.approx(1.0, rel=1e-6)
+    assert left["flu-cy 500 and anti-CD52"] < left["flu-cy 500"] < left["flu-cy 300"] < left["flu-cy 250"] < 0.1
+    assert left["flu-cy 250"] < left["bendamustine"] < 0.4
+
+
+def test_what_is_given_for_low_counts():
+    assert growth_factor(day=1.0, count=3)[0].amount == 5.0
+    assert platelets(2.0, day=1.0)[0].amount == pytest.approx(60000.0)
+    assert red_cells([1.0, 2.0], day=[1.0, np.nan])[0].target == "haemoglobin"

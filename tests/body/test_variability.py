@@ -17,7 +17,7 @@ def test_every_spread_is_drawn_inside_its_limits():
         p = TwinBody.parameters[name]
         assert (values >= p.limits[0]).all()
         assert (values <= p.limits[1]).all()
-        if p.spread.kind == "lognormal" and name not in ("growth_signal", "marrow_at_start", "half_kill_effector"):
+        if p.spread.kind == "lognormal" and name not in ("fitness", "marrow_at_start", "resistance"):
             logs = np.log(values)
             assert np.median(logs) == pytest.approx(np.log(p.value), abs=5 * p.spread.sd / np.sqrt(4000)), name
             assert logs.std() == pytest.approx(p.spread.sd, rel=0.06), name
@@ -31,18 +31,16 @@ def test_spreads_lie_around_the_typical_values():
 
 def test_a_larger_tumour_needs_more_effectors():
     drawn = draw_patients(np.arange(4000), seed=1)
-    burden, needed = (np.log(drawn[name]) for name in ("tumour_at_start", "half_kill_effector"))
+    burden, needed = (np.log(drawn[name]) for name in ("tumour_at_start", "resistance"))
     slope, _ = np.polyfit(burden, needed, 1)
-    assert slope == pytest.approx(BURDEN_ON_KILLING, abs=0.03)
-    own = TwinBody.parameters["half_kill_effector"]
+    assert slope == pytest.approx(BURDEN_ON_KILLING, abs=4 * 2.0 / 1.7 / np.sqrt(4000))  # four standard errors
+    own = TwinBody.parameters["resistance"]
     assert (needed - BURDEN_ON_KILLING * burden).std() == pytest.approx(own.spread.sd, rel=0.06)
 
 
 def test_a_share_expands_poorly():
-    drawn = np.log(
-        draw_patients(np.arange(20000), seed=1)["growth_signal"] / TwinBody.parameters["growth_signal"].value
-    )
-    between = np.log(LOW_GROWTH) / 2  # the two groups lie 4.6 standard deviations apart
+    drawn = np.log(draw_patients(np.arange(20000), seed=1, spreads={"fitness": 0.05})["fitness"])
+    between = np.log(LOW_GROWTH) / 2  # the two groups lie 14 standard deviations apart
     assert (drawn < between).mean() == pytest.approx(LOW_EXPANDERS, abs=0.02)
 
 

@@ -14,10 +14,20 @@ from livingdrug.cli.terminal import print_table
 
 COMMANDS = (
     "trial",
+    "design",
+    "emerge",
+    "calibrate",
+    "predict",
+    "score",
+    "scoreboard",
+    "fit",
+    "data",
+    "nca",
     "make",
     "plant",
     "refit",
     "run",
+    "grade",
     "models",
     "show",
     "check",
@@ -25,7 +35,6 @@ COMMANDS = (
     "qualify",
     "export",
     "record",
-    "grade",
     "report",
     "cite",
 )

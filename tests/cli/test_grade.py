@@ -64,6 +64,23 @@ def test_tables_are_written_once(command, chart, tmp_path):
     assert command("grade", chart, "-o", folder, "--force").code == 0
 
 
+def test_tables_hold_what_the_program_returns(command, chart, tmp_path):
+    """CSV is written by Arrow: the same rows as in JSON, also where values are words, numbers and marks of text."""
+    with chart.open("a") as more:
+        more.write('"P, ""2""",1,temperature,"39,5",degC\nP1,3,consciousness,dazed,\n')
+    folder = tmp_path / "out"
+    assert command("grade", chart, "--scale", "all", "-o", folder).code == 0
+    answer = command("grade", chart, "--scale", "all", "--json").json
+    for name in ("times", "days", "episodes", "findings"):
+        table = pd.read_csv(folder / f"{name}.csv", keep_default_na=False, dtype=str)
+        assert len(table) == len(answer[name]) > 0
+        for column in table:
+            told = ["" if row[column] is None else row[column] for row in answer[name]]
+            told = [value if isinstance(value, str) else float(value) for value in told]
+            wrote = [float(w) if isinstance(t, float) else w for w, t in zip(table[column], told, strict=True)]
+            assert wrote == told, (name, column)
+
+
 def test_assumptions_are_told(command, chart):
     names = "ice_score,consciousness,seizure,motor_weakness,oedema"
     answer = command("grade", chart, "--scale", "astct-icans", "--assume-absent", names, "--json")

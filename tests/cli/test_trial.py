@@ -73,7 +73,7 @@ def test_the_run_folder_has_a_name_of_its_own(command, small_trial, tmp_path, mo
 def test_baseline_volumes_come_from_a_file(command, small_trial, tmp_path, monkeypatch, option):
     volumes = tmp_path / "volumes.csv"
     volumes.write_text("baseline_tumour_mL\n50\n60\n")
-    monkeypatch.setattr(sys.modules["livingdrug.cli.trial"], "PATIENTS", 30)
+    monkeypatch.setattr(sys.modules["livingdrug.cli.trial"], "PAPER_PATIENTS", 30)
     words = ("trial", small_trial, "--out", tmp_path / "run", "--json", option, volumes)
     more = () if option == "--patients" else ("--patients", 30)
     assert command(*words, *more).code == 0
@@ -164,3 +164,76 @@ def test_an_interrupted_run_stops_at_once_and_continues(command, small_trial, tm
     again.wait()
     assert {name: (blocks / name).stat().st_mtime_ns for name in kept} == first
     assert command("report", tmp_path / "run").code == 2
+
+
+@pytest.fixture(scope="module")
+def twin_run(tmp_path_factory):
+    """A finished run of a trial of the twin, and what the command printed."""
+    import contextlib
+    import io
+
+    from livingdrug.cli import main
+
+    folder, printed = tmp_path_factory.mktemp("twin") / "run", io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        main(["trial", "eliana", "-n", "30", "--replicates", "50", "--threads", "1", "--out", str(folder), "--json"])
+    return folder, json.loads(printed.getvalue())
+
+
+def test_a_trial_of_the_twin_leaves_a_report_and_tables(command, twin_run):
+    folder, told = twin_run
+    assert {path.name for path in folder.iterdir()} == {
+        "blocks", "citation.bib", "configuration.json", "endpoints.parquet", "patients.parquet", "report.html",
+        "run.log", "targets.parquet",
+    }  # fmt: skip
+    assert (told["patients"], told["failed_patients"], told["notice"]) == (30, 0, "Not for clinical use.")
+    table = pd.read_parquet(folder / "endpoints.parquet")
+    assert [row["endpoint"] for row in told["endpoints"]] == table["endpoint"].tolist()
+    assert len(pd.read_parquet(folder / "patients.parquet")) == 30
+    assert "@article{maude2018," in command("cite", folder).out
+
+
+def test_a_trial_of_the_twin_is_told_to_people(command, twin_run):
+    folder, _ = twin_run  # the same command again: everything is found in the folder
+    answer = command("trial", "eliana", "-n", 30, "--replicates", 50, "--threads", 1, "--out", folder)
+    assert answer.code == 0
+    assert "crs >= 3" in answer.out
+    assert "reported numbers lie inside" in answer.out
+    assert "Not for clinical use." in answer.out
+
+
+def test_the_report_of_a_twins_trial_is_made_again_from_its_tables(command, twin_run, tmp_path):
+    folder, _ = twin_run
+    assert command("report", folder, "--out", tmp_path / "again.html", "--json").code == 0
+    assert (tmp_path / "again.html").read_text() == (folder / "report.html").read_text()
+
+
+def test_a_damaged_table_of_a_twins_trial_is_named(command, twin_run, tmp_path):
+    import shutil
+
+    shutil.copytree(twin_run[0], tmp_path / "copy")
+    (tmp_path / "copy" / "endpoints.parquet").write_bytes(b"nothing")
+    answer = command("report", tmp_path / "copy")
+    assert answer.code == 2
+    assert "a table is damaged" in answer.err
+
+
+def test_volumes_fit_papers_only(command, tmp_path):
+    (tmp_path / "v.csv").write_text("baseline_tumour_mL\n50\n")
+    answer = command("trial", "eliana", "--baseline-volumes", tmp_path / "v.csv", "--out", tmp_path / "run")
+    assert answer.code == 2
+    assert "paper's model only" in answer.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_says_what_is_wrong_in_a_trial_of_the_twin(command, tmp_path):
+    from importlib import resources
+
+    text = (resources.files("livingdrug.trials") / "definitions" / "eliana.toml").read_text(encoding="utf-8")
+    (tmp_path / "right.toml").write_text(text)
+    assert command("check", tmp_path / "right.toml", "--json").json["model"] == "twin"
+    (tmp_path / "wrong.toml").write_text(text.replace('"tisa_cel"', '"tisa_sel"'))
+    answer = command("check", tmp_path / "wrong.toml")
+    assert answer.code == 2
+    assert "line 24" in answer.err
+    assert "did you mean 'tisa_cel'" in answer.err

@@ -39,11 +39,38 @@ def test_no_tocilizumab_and_another_dose(command):
     assert not none["doses"]
 
 
+def test_rules_before_the_cells_and_with_findings_can_be_run(command):
+    """Both courses of a what-if have the same rounds, with one before the cells where a rule asks for it."""
+    data = command(
+        "run", "lbcl_cd28", "--rule", "prophylactic-tocilizumab", "--what-if", "none", "--days", 30, "--json"
+    ).json
+    assert data["course"]["rounds"] == data["what_if"]["rounds"]
+    assert data["course"]["doses"][0]["class"] == "tocilizumab"
+    assert data["course"]["doses"][0]["day"] < 0
+    assert command("run", "b_all", "--rule", "preemptive-tocilizumab", "--days", 30, "--json").code == 0
+
+
+def test_support_is_given_when_asked_for(command):
+    words = ("run", "b_all", "--days", 40, "--set", "marrow_sensitivity=3", "--json")
+    plain, cared = (command(*words, *more).json["course"] for more in ((), ("--support",)))
+    assert plain["support"] == {}
+    assert sum(cared["support"]["g_csf"]) > 0
+    assert "G-CSF" in command(*words[:-1], "--support").out
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
         (("lbcl_cd28", "--rule", "asco"), "asco-2021"),
         (("lbcl_cd28", "--dose", "-1"), "--dose"),
+        (("lbcl_cd28", "--dose", "nan"), "--dose"),
+        (("lbcl_cd28", "--dose", "1e30"), "--dose"),
+        (("lbcl_cd28", "--save", "a.gif"), ".png"),
+        (("lbcl_cd28", "--rule", "preemptive-tocilizumab"), "blasts in the marrow"),
+        (("lbcl_cd28", "--rule", "asco-2021 without toci"), "tocilizumab"),
+        (("lbcl_cd28", "--what-if", "non"), "did you mean 'none'"),
+        (("lbcl_cd29",), "patient 'lbcl_cd28'"),
+        (("kimmel2021", "--support"), "--support"),
         (("lbcl_cd28", "--days", "0"), "--days"),
         (("lbcl_cd28", "--preset", "b_all"), "--preset"),
         (("lbcl_cd28", "--set", "kill=1"), "kill_rate"),

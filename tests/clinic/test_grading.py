@@ -2,10 +2,13 @@
 
 Sources of the tables: ASTCT CRS: PMC9327779 table 2 and PMC8021214 table 1. ICANS: PMC8403007 table 4; children:
 mdedge.com 192202. Lee, Penn, MSKCC, CARTOX: PMC7006459 table 2, ashpublications view-large 9593269. CTCAE v4 CRS:
-ashpublications view-large 6500909. CTCAE v4.03 terms: PMC5987753 table 3. Laboratory grades: CTCAE v5 as in
+ashpublications view-large 6500909. CRES: Neuroimmunol Neuroinflamm 2018;5:43 table 3.
+CTCAE v4.03 terms: PMC5987753 table 3. Laboratory grades: CTCAE v5 as in
 PharmaForest/ctcae5_grader. CTCAE v5 CRS, IEC-HS and the terms beside the five of PMC5987753 are recalled: their rows
 show that the code does what the rules say, not that the rules are right; the outputs say so.
 """
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +19,8 @@ from livingdrug.clinic.observations import ITEMS, observe
 from livingdrug.errors import DeclarationError, InputError
 
 WELL = {name: one.mildest for name, one in ITEMS.items() if one.worse == "high" and not one.event} | {
-    "temperature": 36.8, "systolic_pressure": 120, "spo2": 98, "ice_score": 10, "fibrinogen": 300, "anc": 4000,
+    "temperature": 36.8, "systolic_pressure": 120, "spo2": 98, "ice_score": 10, "cartox_score": 10,
+    "fibrinogen": 300, "anc": 4000,
     "platelets": 200, "haemoglobin": 13, "ferritin": 100, "ast": 20, "alt": 20, "creatinine": 0.8, "bilirubin": 0.5,
     "death_cause": 0, "antipyretic": 0, "tocilizumab": 0, "steroid": 0, "anakinra": 0, "age": 50,
 }  # fmt: skip
@@ -59,6 +63,15 @@ TABLE = [
     ("astct-icans", CHILD | {"consciousness": "tactile"}, 3),
     ("astct-icans", CHILD | {"consciousness": "unarousable"}, 4),
     ("astct-icans", CHILD | {"ice_score": 0}, 0),  # ICE is not for children under 12
+    ("cartox-cres", {}, 0), *[("cartox-cres", {"cartox_score": s}, 1) for s in (9, 8, 7)],
+    *[("cartox-cres", {"cartox_score": s}, 2) for s in (6, 5, 4, 3)],
+    *[("cartox-cres", {"cartox_score": s}, 3) for s in (2, 1, 0)], ("cartox-cres", {"consciousness": "unarousable"}, 4),
+    *[("cartox-cres", {"papilloedema": f"stage_{s}"}, mark) for s, mark in ((1, 3), (2, 3), (3, 4), (4, 4), (5, 4))],
+    ("cartox-cres", {"csf_pressure": 19.9}, 0), ("cartox-cres", {"csf_pressure": 20}, 4),
+    ("cartox-cres", {"oedema": "focal"}, 4), ("cartox-cres", {"oedema": "diffuse"}, 4),
+    ("cartox-cres", {"seizure": "brief_resolving"}, 3), ("cartox-cres", {"seizure": "prolonged"}, 4),
+    ("cartox-cres", {"generalised_seizure": "yes"}, 4), ("cartox-cres", {"motor_weakness": "yes"}, 4),
+    ("cartox-cres", {"ice_score": 0}, 0), ("cartox-cres", {"death_cause": "icans"}, 5),
     ("lee", FEVER, 1), ("lee", {"constitutional_symptoms": "yes"}, 1), ("lee", LOW, 2), ("lee", ONE_LOW, 2),
     ("lee", LOW_FLOW, 2), ("lee", {"organ_toxicity": 2}, 2), ("lee", {"creatinine": 2.0}, 2), ("lee", {"ast": 150}, 2),
     ("lee", ONE_HIGH, 3), ("lee", TWO_LOW, 3), ("lee", {"vasopressors": 1, "vasopressin": 1, "vasopressor_dose": 2}, 3),
@@ -119,15 +132,25 @@ def graded(scale_, *visits, absent=()):
 
 @pytest.fixture(scope="module")
 def answers():
-    """All rows of the table, graded at once: one patient each, with everything else charted as well."""
+    """All rows of the table, graded at once: one patient each, with everything else charted as well.
+
+    Each is seen twice, 4.8 h apart (a high dose has to last for 3 h); the answers are those of the second time.
+    """
     rows = [
-        (number, 2.0, name, value, ITEMS[name].unit)
+        (number, time, name, value, ITEMS[name].unit)
+        for time in (1.8, 2.0)
         for number, (_, seen, _) in enumerate(TABLE)
         for name, value in (WELL | seen).items()
     ]
     observed = observe(rows)
     assert not len(observed.findings)
-    return {found.scale.name: found for found in grade(observed, "all").scales if not isinstance(found.scale, DayScale)}
+    return {
+        found.scale.name: SimpleNamespace(
+            lowest=found.lowest[1::2], highest=found.highest[1::2], rule_lowest=found.rule_lowest[1::2]
+        )
+        for found in grade(observed, "all").scales
+        if not isinstance(found.scale, DayScale)
+    }
 
 
 @pytest.mark.parametrize("row", range(len(TABLE)), ids=lambda k: f"{TABLE[k][0]}-{k}-grade{TABLE[k][2]}")
@@ -316,7 +339,18 @@ def test_what_could_not_be_confirmed_is_marked_in_every_output():
     assert set(grades.by_day()["mark"]) == {"recalled"}
     assert "recalled" in grades.notices()[0]
     assert grade(chart((2, WELL | CHILD | {"capd_score": 9})), "astct-icans").by_time()["mark"][0] == "confirmed"
-    assert grade(chart((2, WELL | ONE_HIGH)), "lee").by_time()["mark"][0] == "recalled"  # the dose is recalled
+    high = grade(chart((2, WELL | ONE_HIGH), (2.2, WELL | ONE_HIGH)), "lee").by_time()
+    assert high["mark"][1] == "recalled"  # the dose is recalled
+    later = grade(chart((2, WELL | ONE_HIGH), (2.2, WELL | ONE_HIGH), (4, WELL)), "lee")
+    assert later.by_day().set_index("day")["mark"].to_dict() == {
+        0: "read",
+        1: "read",
+        2: "recalled",
+        3: "read",
+        4: "read",
+    }
+    assert set(grades.episodes()["mark"]) == {"recalled"}
+    assert later.episodes().set_index("episode")["mark"].to_dict() == {0: "read", 1: "recalled"}
 
 
 def test_onset_maximum_and_end_when_the_grade_is_open():

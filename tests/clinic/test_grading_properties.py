@@ -12,7 +12,8 @@ from livingdrug.clinic.observations_units import convert_observation, unit_facto
 
 SCALES = [each for each in group("all") if not isinstance(each, DayScale)]
 NEEDED = sorted({name for each in SCALES for name in each.items})
-GRADED = [name for name in NEEDED if ITEMS[name].worse]
+# A limit of normal belongs to the laboratory: with a lower one a patient's own baseline becomes the reference.
+GRADED = [name for name in NEEDED if ITEMS[name].worse and not name.endswith("_upper")]
 TIMES = (1.0, 1.6, 3.0, 3.2)
 
 
@@ -90,6 +91,79 @@ def test_every_grade_between_mildest_and_worst_is_inside(chart, data):
     for known, filled in zip(rounds(chart), rounds(whole), strict=True):
         for name in known:
             assert known[name][0] <= filled[name][0] <= filled[name][1] <= known[name][1], name
+
+
+def cohort(rng, count, missing):
+    """Random values, many of them near limits; NaN where nothing was observed."""
+    near = {"temperature": (36, 40), "systolic_pressure": (60, 110), "oxygen_flow": (0, 10), "fio2": (21, 80),
+            "vasopressors": (0, 3), "vasopressor_dose": (0, 40), "creatinine": (0.5, 8), "bilirubin": (0.3, 10),
+            "ast": (10, 400), "alt": (10, 400), "ferritin": (100, 3000), "fibrinogen": (50, 400), "anc": (0, 2000),
+            "platelets": (0, 200), "csf_pressure": (0, 40), "age": (0, 90)}  # fmt: skip
+    found = {}
+    for name in NEEDED:
+        one = ITEMS[name]
+        low, high = near.get(name, (one.least, one.most))
+        values = rng.uniform(low, high, count)
+        values = rng.integers(int(low), int(high) + 1, count).astype(float) if one.words or one.whole else values
+        found[name] = np.where(rng.random(count) < missing, np.nan, values)
+    return found
+
+
+@pytest.mark.parametrize("name", GRADED)
+def test_no_worse_item_lowers_a_grade_in_a_thousand_patients(name):
+    """Each item alone, at the first or second of three times, in all scales at once; the order of random numbers is
+    fixed, the patients are not chosen."""
+    rng, one, count = np.random.default_rng(5), ITEMS[name], 1000
+    seen = [cohort(rng, count, missing) for missing in (0.2, 0.5, 0.2)]
+    baseline = cohort(rng, count, 0.5)
+
+    def followed(visits):
+        course, found = begin_rounds(count, baseline), []
+        for time, values in zip((1.0, 1.6, 3.2), visits, strict=True):
+            answer, course = grade_round([each.name for each in SCALES], values, time, course)
+            found.append({key: np.stack([each.lowest, each.highest]) for key, each in answer.items()})
+        return found
+
+    before = followed(seen)
+    for place in (0, 1):
+        old, new = seen[place][name], cohort(rng, count, 0.0)[name]
+        worse = np.where(np.isnan(old), old, np.maximum(old, new) if one.worse == "high" else np.minimum(old, new))
+        changed = [values | ({name: worse} if k == place else {}) for k, values in enumerate(seen)]
+        for was, now in zip(before, followed(changed), strict=True):
+            for key in was:
+                assert np.all(now[key] >= was[key]), key
+                assert np.all(now[key][0] <= now[key][1]), key
+
+
+@pytest.mark.parametrize("each", SCALES, ids=lambda each: each.name)
+def test_an_item_that_is_missing_never_makes_a_silent_zero(each):
+    """A whole chart of a well patient is grade 0. Leave one item out: the answer reaches what its worst value is."""
+    well = {name: ITEMS[name].mildest if ITEMS[name].worse else 0.0 for name in NEEDED} | {"age": 40.0}
+    well |= {name: ITEMS[name].absent for name in NEEDED if ITEMS[name].absent is not None}
+    well.pop("capd_score", None)  # an adult is examined by ICE
+
+    def graded(values):
+        return grade_round(each.name, values, 1.0, begin_rounds(1))[0][each.name]
+
+    whole = graded(well)
+    assert (whole.lowest[0], whole.highest[0]) == (0, 0)
+    told_by_others = ("oxygen_flow", "vasopressor_dose")  # nothing flows in room air, no dose without a vasopressor
+    open_items = [name for name in each.items if name in well and ITEMS[name].absent is None]
+    open_items = [name for name in open_items if name not in ("age", *told_by_others)]
+    assert open_items
+    for name in open_items:
+        worst = graded(well | {name: ITEMS[name].worst})
+        without = graded({key: value for key, value in well.items() if key != name})
+        assert without.lowest[0] == 0
+        assert without.highest[0] >= worst.highest[0], name
+
+
+@pytest.mark.parametrize("name", [each.name for each in group("all")])
+def test_a_chart_that_says_nothing_of_a_scale_leaves_it_open(name):
+    day = 40 if "late" in name else 2
+    found = grade(observe([("P", day, "heart_rate", 80, "1/min")]), name).scales[0]
+    assert found.lowest[-1] == 0
+    assert found.highest[-1] >= 1
 
 
 @pytest.mark.parametrize("name", sorted(ITEMS))

@@ -214,6 +214,14 @@ REGIMENS = {
     "methylprednisolone-1000-once-a-day": ([(1000, 24, 24, 3), (140, 24, 24, None)], None, None, None, 2),
     "methylprednisolone-1000-twice-a-day": ([(1000, 12, 12, 3), (140, 24, 24, None)], None, None, None, 2),
     "dexamethasone-10-prophylaxis": ([(10, 24, 24, 3)], None, None, None, 0),
+    "dexamethasone-10-every-12-to-24-h": ([(10, 24, 12, None)], None, None, None, 2),
+    "dexamethasone-10-every-12-h": ([(10, 12, 12, None)], None, None, None, 2),
+    "dexamethasone-20-every-6-h": ([(20, 6, 6, None)], None, None, None, 2),
+    "methylprednisolone-1-mg-per-kg-twice-a-day": ([(70, 12, 12, None)], None, None, None, 2),
+    "methylprednisolone-1000-falling": (
+        [(1000, 24, 12, 3), (250, 12, 12, 2), (125, 12, 12, 2), (60, 12, 12, 2)], None, None, None, 2,
+    ),
+    "anakinra-100-every-6-h": ([(100, 6, 6, None)], None, 4, None, 3),
     "anakinra": ([(140, 6, 6, None)], 100, 4, None, 3),
     "anakinra-prophylaxis": ([(100, 12, 12, None)], None, None, None, 0),
 }  # fmt: skip
@@ -363,11 +371,14 @@ def test_every_step_has_a_source_a_mark_and_a_regimen_of_its_class(name):
 
 def test_worse_grades_never_give_less():
     # At first sight of one syndrome alone: dexamethasone equivalents and tocilizumab do not fall with the grade.
-    for rule in (TISA, ASCO, AXI):
+    for rule in management_rules():
+        if management_rule(rule).needs:
+            continue
         for syndrome in ("crs", "icans"):
             levels = np.arange(5)
             pair = {"crs": np.zeros(5), "icans": np.zeros(5), syndrome: levels}
-            now = CohortGrades(**pair, crs_scale=management_rule(rule).crs_scale)
+            scale = management_rule(rule).crs_scale.replace("any", "astct-crs")
+            now = CohortGrades(**pair, crs_scale=scale)
             found = decide(now, TreatmentState.untreated(5), 2.0, 70, rule, optional=True)
             assert (np.diff(found.steroid_as_dexamethasone) >= 0).all(), (rule, syndrome)
             assert (np.diff(found["tocilizumab"]) >= 0).all(), (rule, syndrome)
@@ -423,6 +434,8 @@ def test_bad_input_is_said():
         management_rule(TISA).without("steroids")
     with pytest.raises(InputError, match="product with a monitoring rule"):
         monitoring("obe-cel", dt.date(2025, 1, 1))
+    with pytest.raises(InputError, match="unknown region 'JP'"):
+        monitoring("axi-cel", dt.date(2025, 1, 1), "JP")
     with pytest.raises(InputError, match="date of the infusion"):
         monitoring("axi-cel", "2025-01-01")
 

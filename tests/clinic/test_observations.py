@@ -125,6 +125,14 @@ def test_units_as_wards_write_them(name, value, unit, expected):
     assert observe([("P", 1, name, value, unit)]).table["value"][0] == pytest.approx(expected, rel=2e-4)
 
 
+@pytest.mark.parametrize("name", ["ice_score", "capd_score", "cartox_score", "vasopressors", "organ_toxicity"])
+def test_points_and_drugs_are_counted_in_whole_numbers(name):
+    """An ICE score of 6.5 lies between two cells of the table: it is no score, and must not be graded as one."""
+    chart = observe([("P", 1, name, 1.5, ""), ("P", 2, name, 2.0, "")])
+    assert chart.table["value"].tolist() == [2.0]
+    assert "in whole numbers" in chart.findings["problem"][0]
+
+
 def test_unknown_units_and_items_are_refused_with_names():
     with pytest.raises(InputError, match="unknown unit of crp 'mmol/L'"):
         convert_observation(1, "mmol/L", "crp")
@@ -309,6 +317,58 @@ def test_what_a_bundle_holds_beside_is_reported_by_entry():
         read_bundle(bundle({"resourceType": "Condition"}), strict=True)
 
 
+def test_what_cannot_be_used_is_reported_with_item_and_value():
+    chart = read_bundle(
+        bundle(
+            observation("8310-5", quantity(44, "Cel"), status="entered-in-error"),
+            observation("9999-9", quantity(3, "g")),
+            observation("2276-4", {"valueQuantity": {"value": 500, "comparator": ">", "unit": "ng/mL"}}),
+        ),
+        infusion="2026-01-01T07:00:00Z",
+    )
+    told = chart.findings[["row", "patient", "item", "value", "unit"]].to_numpy().tolist()
+    assert told == [
+        [1, "p7", "temperature", "44", "Cel"],
+        [2, "p7", "9999-9", "3", "g"],
+        [3, "p7", "ferritin", ">500", "ng/mL"],
+    ]
+
+
+def referred(place, **more):
+    """An administration that names its drug by reference, in R4 and in R5."""
+    base = {"resourceType": "MedicationAdministration", "status": "completed", "subject": SUBJECT}
+    r4 = base | {"medicationReference": place, "effectiveDateTime": "2026-01-03T08:00:00Z"}
+    r5 = base | {"medication": {"reference": place}, "occurenceDateTime": "2026-01-03T08:00:00Z"}
+    return [r4 | more, r5 | more]
+
+
+TOCILIZUMAB = {"resourceType": "Medication", "id": "m1", "code": {"text": "Tocilizumab 20 mg/mL"}}
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["R4", "R5"])
+@pytest.mark.parametrize(
+    ("place", "inside", "beside"),
+    [
+        ({"reference": "#m1"}, [TOCILIZUMAB], []),
+        ({"reference": "Medication/m1"}, [], [TOCILIZUMAB]),
+        ({"reference": "Medication/other", "display": "tocilizumab"}, [], []),
+    ],
+    ids=["contained", "in the bundle", "by its words"],
+)
+def test_a_drug_may_be_named_by_reference(version, place, inside, beside):
+    """MedicationAdministration.medication[x] may be a Reference(Medication) in R4, a CodeableReference in R5."""
+    given_drug = referred(place, contained=inside)[version]
+    chart = read_bundle(bundle(given_drug, *beside), infusion="2026-01-01T08:00:00Z")
+    assert chart.table[["item", "time", "value"]].to_numpy().tolist() == [["tocilizumab", 2.0, 1.0]]
+    assert chart.findings.empty
+
+
+def test_a_drug_without_a_name_is_reported():
+    chart = read_bundle(bundle(referred({"reference": "Medication/none"})[0]), infusion="2026-01-01T08:00:00Z")
+    assert len(chart) == 0
+    assert "without a name" in chart.findings["problem"][0]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -326,6 +386,8 @@ keys = st.sampled_from(
         "valueInteger",
         "effectivePeriod",
         "medicationCodeableConcept",
+        "medicationReference",
+        "contained",
         "occurenceDateTime",
     ]
 )

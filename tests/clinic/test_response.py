@@ -455,6 +455,17 @@ def test_event_free_survival_counts_no_response():
     assert run("efs_b_all", dead, last=60) == [(28, False, "no event so far")], "not watched long enough to know"
 
 
+def test_eliana_by_its_protocol():
+    """odac2017, section 5.1.4.5: transplant and two missed visits censor; failure, relapse and death are events."""
+    lost = ("CRi", "CR", "NE", "NE", "PD")
+    assert run("dor_eliana", lost) == [(62, False, "missed visits")]
+    assert run("dor_eliana", ("CRi", "CR", "NE", "PD", "PD")) == [(242, True, "progression")]
+    assert run("dor_eliana", ("CRi", "CR", "CR", "PD", "PD"), transplant=200) == [(152, False, "transplant")]
+    assert run("efs_eliana", ("SD",) * 5) == [(91, True, "no response")]
+    assert run("efs_eliana", ("CR", "CR", "PD", "PD", "PD")) == [(180, True, "progression")]
+    assert run("efs_eliana", ("CR", "CR", "NE", "NE", "NE"), death=200, last=200) == [(200, True, "death")]
+
+
 def test_pseudo_progression_moves_the_day_of_progression():
     raw = codes(("PD", "PR", "CR", "PD", "PD"))
     for table, day in ((raw, 28), (confirm_progression(raw, DAYS), 270)):

@@ -179,6 +179,42 @@ class Crowded(Model):
     outputs = {"tumour_cells": cells}
 
 
+class CrowdedUnnoticed(Model):
+    """The same, but a step of the solve does not end at each birth and death."""
+
+    birth = parameter(0.3, "1/day", "divisions per cell")
+    crowd = parameter(1e-3, "1/cell/day", "deaths per pair of cells")
+    start = parameter(20.0, "cell", "cells at the start")
+    cells = state("cell", "cells", initial=start)
+    equations = {ddt(cells): birth * cells - crowd * cells * cells}
+    jumps = [birth_death(cells, birth=birth * cells, death=crowd * cells * cells, below=100, noticed=False)]
+    outputs = {"tumour_cells": cells}
+
+
+def _hunted(noticed: bool) -> type[Model]:
+    class Hunted(Model):
+        """Cells that hunters kill; hunters wear off and feed on cells, far too many to feel the last hundred."""
+
+        birth = parameter(0.1, "1/day", "divisions per cell")
+        kill = parameter(1e-9, "1/cell/day", "kills per hunter")
+        wane = parameter(0.05, "1/day", "rate at which hunters wear off")
+        food = parameter(1e-6, "1/day", "hunters per cell and day")
+        start = parameter(1e4, "cell", "cells at the start")
+        cells = state("cell", "cells", initial=start)
+        hunters = state("cell", "hunters", initial=1e9)
+        equations = {
+            ddt(cells): birth * cells - kill * hunters * cells,
+            ddt(hunters): food * cells - wane * hunters,
+        }
+        jumps = [birth_death(cells, birth=birth * cells, death=kill * hunters * cells, below=100, noticed=noticed)]
+        outputs = {"tumour_cells": cells, "car_t_total": hunters}
+
+    return Hunted
+
+
+Hunted, HuntedUnnoticed = _hunted(True), _hunted(False)
+
+
 MODELS = SimpleNamespace(
     **{k: v for k, v in vars().items() if isinstance(v, type) and issubclass(v, Model) and v is not Model}
 )

@@ -327,6 +327,51 @@ def test_a_crowded_clone_follows_its_generator(models):
     assert np.abs(observed - law_by_time[:, 0]).max() < 1.95 / np.sqrt(count)  # Kolmogorov-Smirnov at 1e-3
 
 
+# -- cells that nobody notices: many events to a step -----------------------------------------------------------------
+def test_an_unnoticed_clone_is_the_same_clone(models):
+    """Rates that are constant between events: the same draws give the same counts and times of extinction."""
+    times = np.array([0.5, 3.0, 10.0])
+    parameters = {"birth": 0.6, "crowd": np.full(500, 0.1), "start": 8.0}
+    one, other = (solve(m, parameters, times, seed=21) for m in (models.Crowded, models.CrowdedUnnoticed))
+    assert np.array_equal(one.values, other.values)
+    assert other.extinct_time["cells"] == pytest.approx(one.extinct_time["cells"], rel=1e-6, nan_ok=True)
+    assert other.steps.mean() < one.steps.mean() / 3
+
+
+def test_an_unnoticed_clone_under_rates_that_change(models):
+    """Hunters wear off; single cells feel like nothing to them. Same fate of each clone, times within the tolerance."""
+    parameters = {"start": np.full(500, 1e4)}
+    one, other = (solve(m, parameters, [5.0, 10.0, 20.0], seed=3) for m in (models.Hunted, models.HuntedUnnoticed))
+    gone, also = np.isfinite(one.extinct_time["cells"]), np.isfinite(other.extinct_time["cells"])
+    assert 0.2 < gone.mean() < 0.98
+    assert np.array_equal(gone, also)
+    apart = np.abs(one.extinct_time["cells"] - other.extinct_time["cells"])[gone]
+    assert np.median(apart) < 1e-4  # days; a later event follows an earlier one, so a few add up
+    assert np.quantile(apart, 0.9) < 0.05
+    assert other["car_t_total"] == pytest.approx(one["car_t_total"], rel=1e-5)
+    assert other.steps.mean() < one.steps.mean() / 3
+
+
+def test_an_unnoticed_clone_grows_back_into_its_equation(models):
+    """From 200 cells on it follows the equation again, at the pace of birth less crowding."""
+    parameters = {"birth": 1.0, "crowd": np.full(200, 1e-12), "start": 20.0}
+    found = solve(models.CrowdedUnnoticed, parameters, [8.0, 10.0], seed=4)["tumour_cells"]
+    large = found[:, 0] >= 200
+    assert large.mean() > 0.9
+    assert found[large, 1] == pytest.approx(found[large, 0] * np.exp(2.0), rel=1e-4)
+
+
+def test_an_unnoticed_clone_has_the_same_bits_at_any_width(models):
+    parameters = {"start": np.full(37, 1e4)}
+    one, *others = (
+        solve(models.HuntedUnnoticed, parameters, [5.0, 20.0], seed=3, lanes=lanes, threads=threads)
+        for lanes, threads in ((2, 1), (4, 2), (8, 1))
+    )
+    for other in others:
+        assert np.array_equal(one.values, other.values)
+        assert np.array_equal(one.extinct_time["cells"], other.extinct_time["cells"], equal_nan=True)
+
+
 # -- the published chance of cure -------------------------------------------------------------------------------------
 NINE = [
     "normal_t_capacity", "car_t_capacity", "normal_t_growth", "car_t_growth", "growth_signal_width", "growth_signal",

@@ -19,7 +19,7 @@ COURSE = ["dose_cells", "peak", "auc28", "response", "cure"]
 
 @pytest.fixture(scope="module")
 def trial():
-    found = Trial.builtin("zuma-1")
+    found = Trial.builtin("kimmel-zuma-1")
     return found.arms[0].journey, found.population.sample(120, seed=2)
 
 

@@ -108,7 +108,7 @@ def solve(
 
 def trial() -> Trial:
     """ZUMA-1 with the names of the stand-in model."""
-    found = Trial.builtin("zuma-1").model_dump()
+    found = Trial.builtin("kimmel-zuma-1").model_dump()
     infusion = found["arms"][0]["journey"]["infusion"]
     infusion["varied"] = NINE
     for link, name in zip(infusion["links"], ("C0", "N0", "B0"), strict=True):

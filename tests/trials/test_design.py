@@ -11,23 +11,23 @@ from livingdrug.trials import Trial, trial_names
 from livingdrug.trials.design import resources
 from livingdrug.trials.outcome import _sources
 
-TEXT = (resources.files("livingdrug.trials") / "builtin" / "zuma-1.toml").read_text(encoding="utf-8")
+TEXT = (resources.files("livingdrug.trials") / "builtin" / "kimmel-zuma-1.toml").read_text(encoding="utf-8")
 
 
 def test_builtin():
-    trial = Trial.builtin("zuma-1")
+    trial = Trial.builtin("kimmel-zuma-1")
     assert (trial.registration, trial.enrolled, trial.size, trial.horizon_days) == ("NCT02348216", 111, 101, 2000)
     assert trial.model == "kimmel2021"
-    assert trial_names() == ["zuma-1"]
+    assert trial_names() == ["kimmel-zuma-1"]
     assert len(trial.arms[0].journey.infusion.varied) == 9
     assert trial.published_survival is not None
     assert len(trial.published_survival.day) == 48
-    with pytest.raises(InputError, match="did you mean 'zuma-1'"):
-        Trial.builtin("zuma1")
+    with pytest.raises(InputError, match="did you mean 'kimmel-zuma-1'"):
+        Trial.builtin("kimmel-zuma1")
 
 
 def test_every_number_has_a_source_or_a_mark():
-    trial = Trial.builtin("zuma-1")
+    trial = Trial.builtin("kimmel-zuma-1")
     for place, stated in trial.stated():
         assert stated.source or stated.mark in ("assumed", "recalled"), place
     for key in _sources(trial):
@@ -45,8 +45,8 @@ def test_every_number_has_a_source_or_a_mark():
         ("horizon_days = 2000", "horizon_days = 20", "lies after the horizon"),
         ("horizon_days = 2000", "horizon_days = -1", "horizon_days"),
         ("horizon_days = 2000", "horizon_days = nan", "follow_up.horizon_days"),
-        ('name = "zuma-1"', 'name = "../x"', "name"),
-        ('name = "zuma-1"', "", "name: this key is missing"),
+        ('name = "kimmel-zuma-1"', 'name = "../x"', "name"),
+        ('name = "kimmel-zuma-1"', "", "name: this key is missing"),
         ("infused = 101", "infused = 112", "112 infused patients are more than 111"),
         ("infused = 101", "infused = 1.5", "infused"),
         ("hazard = { value = 0.003556", "hazard = { value = -1", r"arms.0.journey.waiting.hazard: must be at least 0"),

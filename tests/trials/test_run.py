@@ -255,7 +255,7 @@ def test_units_must_agree(small):
 
 def test_printed_values_are_short(small):
     outcome = small.run(patients=5)
-    assert repr(outcome).startswith("<Outcome of zuma-1: 5 enrolled,")
+    assert repr(outcome).startswith("<Outcome of kimmel-zuma-1: 5 enrolled,")
     assert len(repr(outcome.patients)) < 400
     dose, ready = small.arms[0].journey.prepare(outcome.patients, seed=1)
     assert repr(dose).startswith("<Dose: ")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from livingdrug.errors import InputError
-from livingdrug.trials.survival import kaplan_meier, median_of_trials, share_of_trials, wilson
+from livingdrug.trials.survival import kaplan_meier, many_curves, median_of_trials, share_of_trials, wilson
 
 # Remission times (weeks) under 6-mercaptopurine, Freireich et al. 1963, the textbook example (recalled):
 # estimates and standard errors as printed in textbooks and by R survival::survfit.
@@ -76,3 +77,40 @@ def test_wilson_edges():
     assert wilson(0, 10)[0] == 0
     assert wilson(10, 10)[1] == 1
     assert all(math.isnan(end) for end in wilson(0, 0))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=12), min_size=1, max_size=4))
+def test_many_curves_are_the_curves_of_each_and_those_of_scipy(replicates):
+    """Replicates of different sizes, filled up with NaN; SciPy's empirical survival function as the judge."""
+    most = max(map(len, replicates))
+    days, events = np.full((len(replicates), most), np.nan), np.zeros((len(replicates), most), bool)
+    for row, patients in enumerate(replicates):
+        days[row, : len(patients)], events[row, : len(patients)] = zip(*patients, strict=True)
+    curves = many_curves(days, events)
+    asked = np.arange(0, 11) / 1.0
+    for row, patients in enumerate(replicates):
+        day, event = (np.array(column) for column in zip(*patients, strict=True))
+        one = kaplan_meier(day, event)
+        assert curves.at(asked)[row] == pytest.approx(one.at(asked))
+        assert curves.median()[row] == (one.first_day_below(0.5) if (one.share <= 0.5 + 1e-12).any() else math.inf)
+        if event.any():
+            judge = stats.ecdf(stats.CensoredData.right_censored(day, ~event)).sf
+            assert curves.at(asked)[row] == pytest.approx(judge.evaluate(asked), abs=1e-12)
+
+
+def test_an_empty_replicate_has_no_numbers():
+    curves = many_curves([[math.nan, math.nan], [1.0, 2.0]], [[True, True], [True, True]])
+    assert np.isnan(curves.at([0, 5])[0]).all()
+    assert np.isnan(curves.median()[0])
+    assert np.isnan(curves.restricted_mean(5)[0][0])
+    assert curves.median()[1] == 1
+    assert not curves.event[0].any()
+
+
+@pytest.mark.parametrize(
+    ("days", "events"), [([[]], [[]]), ([[1]], [[1, 0]]), ([[-1]], [[1]]), ([[math.inf]], [[0]]), ([[[1]]], [[[1]]])]
+)
+def test_mistakes_of_many(days, events):
+    with pytest.raises(InputError, match="survival needs"):
+        many_curves(days, events)

@@ -11,11 +11,11 @@ from livingdrug.trials import Trial
 
 @pytest.fixture(scope="module")
 def outcome():
-    return Trial.builtin("zuma-1").run(patients=1500, seed=1)
+    return Trial.builtin("kimmel-zuma-1").run(patients=1500, seed=1)
 
 
 def test_same_bits_for_any_block_and_threads(outcome):
-    other = Trial.builtin("zuma-1").run(patients=1500, seed=1, block=331, threads=1)
+    other = Trial.builtin("kimmel-zuma-1").run(patients=1500, seed=1, block=331, threads=1)
     assert other.patients == outcome.patients
     assert np.array_equal(other.values, outcome.values, equal_nan=True)
     assert other.endpoints.equals(outcome.endpoints)
@@ -61,7 +61,7 @@ def test_example_of_the_readme(outcome):
 
 
 def test_a_journey_alone_runs_for_a_year():
-    trial = Trial.builtin("zuma-1")
+    trial = Trial.builtin("kimmel-zuma-1")
     journey: Journey = trial.arms[0].journey
     patients = trial.population.sample(20, seed=3)
     course = journey.run(patients, 3, outputs=["car_t_blood"])
@@ -75,7 +75,7 @@ def test_a_journey_alone_runs_for_a_year():
 
 
 def test_more_host_cells_less_car_t():
-    plan = Trial.builtin("zuma-1").model_dump()
+    plan = Trial.builtin("kimmel-zuma-1").model_dump()
     plan["published"], plan["published_cures"] = (), ()
     plan["arms"][0]["journey"]["conditioning"]["host_t_cells"]["median"] = 6e9
     weaker = Trial(**plan).run(patients=300, seed=1)

@@ -26,6 +26,19 @@ class CarT(Block):
         1.0, "1", "1: room and interleukin 7 govern growth; 0: they do not", source="assumed: a switch",
         limits=(0.0, 1.0),
     )  # fmt: skip
+    # ---- one number each for what makes products and patients differ
+    fitness = parameter(
+        1.0, "1", "how fast CAR T cells divide, and exhaust by it, relative to the typical", symbol="phi",
+        source="assumed: fitness of the T cells that were collected", limits=(0.0, 100.0), spread=lognormal(0.25),
+    )  # fmt: skip
+    expansion_capacity = parameter(
+        1.0, "1", "CAR T cells at which growth ends, relative to the typical", symbol="kappa",
+        source="assumed: it moves the peak, hardly its day", limits=(1e-3, 1e3), spread=lognormal(0.4),
+    )  # fmt: skip
+    activation_lag = parameter(
+        1.0, "1", "time from infusion to activity, relative to half a day and two", symbol="lambda",
+        source="assumed: it moves the onset of expansion; a property of the product", limits=(0.01, 100.0),
+    )  # fmt: skip
     # ---- the infused cells
     engraftment = parameter(
         1.0, "1/day", "rate at which infused cells settle", source="mstadt2024: mod_eqns.m, written as 1"
@@ -99,9 +112,8 @@ class CarT(Block):
     )  # fmt: skip
     # ---- the room
     car_t_capacity = parameter(
-        6.96e10, "cell", "CAR T cells that the body carries", symbol="K_C", source="kimmel2021: table 1",
-        spread=lognormal(0.3),
-    )  # fmt: skip
+        6.96e10, "cell", "CAR T cells that the body carries", symbol="K_C", source="kimmel2021: table 1"
+    )
     own_room = parameter(
         0.95, "1", "share of the host's T cells that cells with antigen need not share room with", symbol="psi",
         source="assumed: antigen-driven cells feed each other, so peaks hardly depend on dose; 0 is kimmel2021",
@@ -112,9 +124,8 @@ class CarT(Block):
         source="cartecology: HybridModel_08_30_20.jl",
     )  # fmt: skip
     growth_signal = parameter(
-        0.525, "1/day", "growth rate added when lymphocytes are depleted", symbol="b", source="kimmel2021: table 1",
-        spread=lognormal(0.2),
-    )  # fmt: skip
+        0.525, "1/day", "growth rate added when lymphocytes are depleted", symbol="b", source="kimmel2021: table 1"
+    )
     growth_signal_width = parameter(
         0.423, "1", "how fast that falls as lymphocytes return", symbol="w", source="kimmel2021: table 1"
     )
@@ -128,7 +139,7 @@ class CarT(Block):
     )  # fmt: skip
     # ---- corticosteroids
     steroid_death = parameter(
-        0.05, "1/day", "death rate of effectors that full steroid adds", symbol="c_S",
+        0.065, "1/day", "death rate of effectors that full steroid adds", symbol="c_S",
         source="assumed: a course of three days hardly acts (stein2019: factor 1.0), a long one does",
     )  # fmt: skip
     steroid_on_growth = parameter(
@@ -177,43 +188,47 @@ class CarT(Block):
     il7_signal = 1 - homeostasis * (
         1 - (il7_half + Body.il7_baseline) / Body.il7_baseline * Body.interleukin_7 / (Body.interleukin_7 + il7_half)
     )
-    burst_room = 1 - homeostasis * Host.circulating_car_t / (Host.circulating_car_t + crowding)
+    burst_room = 1 - homeostasis * Host.circulating_car_t / (Host.circulating_car_t + expansion_capacity * crowding)
     _missing = Host.all_t - Body.host_capacity
     growth_rate = car_t_growth + growth_signal * _missing**2 / (growth_signal_width * Host.all_t**2 + _missing**2)
-    room = log(car_t_capacity / (Host.all_t - homeostasis * own_room * growth_antigen * Body.host_t))
+    _sharing = Host.all_t - homeostasis * own_room * growth_antigen * Body.host_t
+    room = log(expansion_capacity * car_t_capacity / maximum(_sharing, Body.one_cell))
     _stopped = 1 - steroid_on_growth * Drugs.steroid_effect
     _driven = 1 - growth_by_antigen * (1 - growth_antigen)
-    growth = homeostasis * growth_rate * (maximum(room, 0) * _driven * _stopped + minimum(room, 0))
+    growth = homeostasis * growth_rate * (fitness * maximum(room, 0) * _driven * _stopped + minimum(room, 0))
     # ---- flows, in cells per day
     renewal = largest_renewal / (1 + (_antigen / renewal_half) ** renewal_steepness)
-    dividing = antigen_switch * memory_division * il7_signal * Body.memory
-    bursting = antigen_switch * expansion * expansion_signal * burst_room * Body.early
+    # What multiplies is kept at zero or more: an overshoot of the solver below zero must not grow.
+    moving, waking = Body.infused / activation_lag, Body.arrived / activation_lag
+    dividing = antigen_switch * memory_division * il7_signal * maximum(Body.memory, 0)
+    bursting = antigen_switch * fitness * expansion * expansion_signal * burst_room * maximum(Body.early, 0)
     born = 2**divisions * _stopped
-    exhausting = antigen_switch * exhaustion * exhaustion_signal * Body.expanded
+    exhausting = antigen_switch * fitness * exhaustion * exhaustion_signal * Body.expanded
     returning = antigen_switch * return_to_memory / (1 + (_antigen / return_half) ** return_steepness) * Body.expanded
     entering, leaving = entry * Body.expanded, departure * Body.site_effector
     _tumour = Body.tumour_positive + Body.tumour_negative
     xi = 1 / (1 + suppression * _tumour / (_tumour + suppression_half))
-    site_exhausting = (exhaustion + site_exhaustion) * site_antigen * Body.site_effector
+    site_exhausting = fitness * (exhaustion + site_exhaustion) * site_antigen * Body.site_effector
     steroid_killing = steroid_death * Drugs.steroid_effect
     effector_loss = steroid_killing + Host.rejected
 
     equations = {
-        ddt(Body.infused): -dose_loss * Body.infused - engraftment * Body.infused - Host.rejected * Body.infused,
-        ddt(Body.arrived): engraftment * Body.infused
-        - (memory_uptake + early_uptake + expanded_uptake + exhausted_uptake) * Body.arrived
+        ddt(Body.infused): -dose_loss * moving - engraftment * moving - Host.rejected * Body.infused,
+        ddt(Body.arrived): engraftment * moving
+        - (memory_uptake + early_uptake + expanded_uptake + exhausted_uptake) * waking
         - Host.rejected * Body.arrived,
         ddt(Body.memory): (2 * renewal - 1) * dividing - antigen_switch * memory_death * Body.memory
-        + memory_uptake * Body.arrived + returning - Host.rejected * Body.memory,
+        + memory_uptake * waking + returning - Host.rejected * Body.memory,
         ddt(Body.early): 2 * (1 - renewal) * dividing - bursting - antigen_switch * early_death * Body.early
-        + early_uptake * Body.arrived - effector_loss * Body.early,
-        ddt(Body.expanded): born * bursting + growth * Body.expanded - exhausting
-        - antigen_switch * expanded_death * Body.expanded + expanded_uptake * Body.arrived - returning
+        + early_uptake * waking - effector_loss * Body.early,
+        ddt(Body.expanded): born * bursting + growth * maximum(Body.expanded, 0) - exhausting
+        - antigen_switch * expanded_death * Body.expanded + expanded_uptake * waking - returning
         - entering + leaving - effector_loss * Body.expanded,
         ddt(Body.exhausted): exhausting - antigen_switch * exhausted_death * Body.exhausted
-        + exhausted_uptake * Body.arrived - Host.rejected * Body.exhausted,
+        + exhausted_uptake * waking - Host.rejected * Body.exhausted,
         ddt(Body.site_effector): entering - leaving
-        + site_growth * site_antigen * xi * _stopped * (1 - Body.site_effector / site_capacity) * Body.site_effector
+        + fitness * site_growth * site_antigen * xi * _stopped * maximum(Body.site_effector, 0)
+        * (1 - Body.site_effector / (expansion_capacity * site_capacity))
         - site_exhausting - expanded_death * Body.site_effector - effector_loss * Body.site_effector,
         ddt(Body.site_exhausted): site_exhausting - exhausted_death * Body.site_exhausted
         - Host.rejected * Body.site_exhausted,

@@ -23,6 +23,10 @@ class Cytokines(Block):
     cytokine_release = parameter(
         1.0, "1", "1: CAR T cells release cytokines; 0: they do not", source="assumed: a switch", limits=(0.0, 1.0)
     )
+    cytokine_gain = parameter(
+        1.0, "1", "how much of every cytokine is made, relative to the typical",
+        source="assumed: one number for calibration", limits=(0.0, 1e3), spread=lognormal(0.3),
+    )  # fmt: skip
     engagement_half = parameter(
         1e10, "cell", "antigen at which half of the effectors are engaged", symbol="A_c",
         source="assumed: release needs more antigen than growth", limits=(1.0, 1e15),
@@ -135,17 +139,19 @@ class Cytokines(Block):
         + binding_trigger * engaged / (engaged + binding_half)
         + contact_trigger * Body.colony_factor / (Body.colony_factor + contact_half)
     )
-    from_macrophages = (1 - il1_on_macrophages * Drugs.il1_block) * calmed * Body.macrophages
+    from_macrophages = cytokine_gain * (1 - il1_on_macrophages * Drugs.il1_block) * calmed * Body.macrophages
     il6_acting = Body.interleukin_6 * (1 - Drugs.receptor_block)
     il6_excess = maximum(il6_acting - Body.il6_baseline, 0)
 
     equations = {
-        ddt(Body.interferon_gamma): ifn_gamma_production * engaged * _free_of_il10 * calmed
+        ddt(Body.interferon_gamma): cytokine_gain * ifn_gamma_production * engaged * _free_of_il10 * calmed
         - ifn_gamma_clearance * (Body.interferon_gamma - Body.ifn_gamma_baseline),
-        ddt(Body.colony_factor): gm_csf_production * engaged * calmed - gm_csf_clearance * Body.colony_factor,
+        ddt(Body.colony_factor): cytokine_gain * gm_csf_production * engaged * calmed
+        - gm_csf_clearance * Body.colony_factor,
         ddt(Body.macrophages): calmed * _trigger * (1 - Body.macrophages)
         - macrophage_rest * _tolerance * Body.macrophages,
-        ddt(Body.interleukin_6): il6_by_macrophages * from_macrophages + il6_by_killing * _damage * calmed
+        ddt(Body.interleukin_6): il6_by_macrophages * from_macrophages
+        + cytokine_gain * il6_by_killing * _damage * calmed
         + il6_clearance * (Body.il6_baseline - (1 - il6_by_receptor * Drugs.receptor_block) * Body.interleukin_6),
         ddt(Body.interleukin_10): il10_production * from_macrophages - il10_clearance * _il10_raised,
         ddt(Body.c_reactive_protein): crp_turnover

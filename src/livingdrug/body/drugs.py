@@ -98,6 +98,17 @@ class Drugs(Block):
     )  # fmt: skip
     il1_block = Body.anakinra / (Body.anakinra + anakinra_half)
 
+    # ---- growth factor for neutrophils; blood products are doses of platelets and haemoglobin themselves
+    growth_factor_clearance = parameter(
+        1.4, "1/day", "rate at which G-CSF is cleared (half-life 12 h with its effect)",
+        source="recalled: half-life 3.5 h; the longer one stands for its lasting effect",
+    )  # fmt: skip
+    growth_factor_half = parameter(
+        2.0, "ug/kg", "G-CSF with half the largest effect", source="assumed: 5 ug/kg a day act well",
+        limits=(1e-3, 1e3),
+    )  # fmt: skip
+    growth_factor_effect = Body.growth_factor / (Body.growth_factor + growth_factor_half)
+
     _saturable = toci_saturable * toci_level / (toci_half_saturation + toci_level)
     _exchange = toci_exchange * (toci_level - Body.toci_peripheral / toci_peripheral_volume)
 
@@ -110,5 +121,6 @@ class Drugs(Block):
         ddt(Body.toci_peripheral): _exchange,
         ddt(Body.steroid): -steroid_clearance * Body.steroid,
         ddt(Body.steroid_acting): steroid_lag * (Body.steroid - Body.steroid_acting),
+        ddt(Body.growth_factor): -growth_factor_clearance * Body.growth_factor,
         ddt(Body.anakinra): -anakinra_clearance * Body.anakinra,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livingdrug.body.drugs import Drugs
 from livingdrug.body.states import Body
-from livingdrug.model import Block, ddt, log, parameter
+from livingdrug.model import Block, ddt, log, maximum, minimum, parameter
 
 
 class Host(Block):
@@ -52,10 +52,13 @@ class Host(Block):
     all_t = Body.host_t + Body.memory + Body.early + Body.expanded + Body.exhausted
     depletion = Drugs.lymphocyte_kill + Drugs.anti_cd52_killing
     rejected = foreign * rejection * Body.rejecting
+    _pressure = log(maximum(all_t, Body.one_cell) / Body.host_capacity)
+    _growing = maximum(Body.host_t, Body.one_cell)  # as for CAR T cells, and a last cell always remains
     _stimulus = foreign * circulating_car_t / (rejecting_half + circulating_car_t)
 
     equations = {
-        ddt(Body.host_t): -host_growth * Body.host_t * log(all_t / Body.host_capacity) - depletion * Body.host_t,
+        ddt(Body.host_t): -host_growth * (_growing * minimum(_pressure, 0) + Body.host_t * maximum(_pressure, 0))
+        - depletion * Body.host_t,
         ddt(Body.interleukin_7): il7_turnover
         * (Body.il7_baseline - Body.interleukin_7 * (1 + il7_rise * all_t / Body.host_capacity) / (1 + il7_rise)),
         ddt(Body.rejecting): rejecting_growth * _stimulus * Body.rejecting

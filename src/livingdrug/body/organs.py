@@ -19,6 +19,10 @@ class Organs(Block):
         1.0, "1/day", "turnover of endothelial activation", symbol="k_V",
         source="assumed: hypotension follows fever by a day",
     )  # fmt: skip
+    endothelial_sensitivity = parameter(
+        1.0, "1", "how strongly vessels answer cytokines, relative to the typical",
+        source="assumed: one number for calibration", limits=(0.0, 1e3), spread=lognormal(0.2),
+    )  # fmt: skip
     vessel_by_il6 = parameter(
         2.0, "1", "activation that interleukin 6 adds, at most", symbol="s_Y", source="assumed: a few fold (hay2017)",
         spread=lognormal(0.5),
@@ -52,6 +56,10 @@ class Organs(Block):
         1.0, "1", "1: cytokines and CAR T cells act on the brain; 0: they do not", source="assumed: a switch",
         limits=(0.0, 1.0),
     )  # fmt: skip
+    brain_sensitivity = parameter(
+        1.0, "1", "how much of the cytokines reaches the brain, relative to the typical",
+        source="assumed: one number for calibration", limits=(0.0, 1e3), spread=lognormal(0.3),
+    )  # fmt: skip
     cns_by_blood = parameter(
         2.4, "1/day", "cytokines that pass the open barrier, at most", symbol="k_Z", source="assumed",
         spread=lognormal(0.6),
@@ -62,7 +70,7 @@ class Organs(Block):
     )  # fmt: skip
     cns_by_cells = parameter(
         4e-11, "1/cell/day", "cytokines from CAR T cells that entered the brain, per engaged cell outside",
-        symbol="J_B", source="assumed: neurotoxicity without cytokine release occurs, seldom", spread=lognormal(1.5),
+        symbol="J_B", source="assumed: neurotoxicity without cytokine release occurs, seldom", spread=lognormal(2.0),
     )  # fmt: skip
     cns_clearance = parameter(
         1.0, "1/day", "clearance of cytokines in the brain", symbol="d_Z", source="assumed: back in two weeks"
@@ -82,8 +90,8 @@ class Organs(Block):
         0.4, "1", "share of cytokines in the brain that needs interleukin 1", source="assumed", limits=(0.0, 1.0)
     )
     movement_rate = parameter(
-        4e-13, "1/cell/day", "hazard of a late movement disorder per CAR T cell against BCMA", symbol="h_U",
-        source="assumed: about 5 per cent after large, long expansion; seen with BCMA products only",
+        7e-14, "1/cell/day", "hazard of a late movement disorder per CAR T cell against BCMA", symbol="h_U",
+        source="parkinsonism2022: 6 per cent with ciltacabtagene; seen with BCMA products only",
     )  # fmt: skip
 
     excess = maximum(Body.endothelium - 1, 0)
@@ -96,9 +104,9 @@ class Organs(Block):
     _through = cns_by_blood * Body.barrier * Body.interleukin_6 / (Body.interleukin_6 + cns_il6_half)
 
     equations = {
-        ddt(Body.endothelium): vessel_turnover * (1 + _vessels - Body.endothelium),
+        ddt(Body.endothelium): vessel_turnover * (1 + endothelial_sensitivity * _vessels - Body.endothelium),
         ddt(Body.barrier): brain_switch * barrier_opening * _opening - barrier_closing * _helped * Body.barrier,
-        ddt(Body.cns_cytokines): (1 - il1_on_brain * Drugs.il1_block)
+        ddt(Body.cns_cytokines): brain_sensitivity * (1 - il1_on_brain * Drugs.il1_block)
         * (_through + brain_switch * cns_by_cells * Cytokines.engaged) - cns_clearance * Body.cns_cytokines,
         ddt(Body.brain_injury): injury_lag * Body.cns_cytokines - injury_repair * _helped * Body.brain_injury,
         ddt(Body.movement_hazard): brain_switch * movement_rate * Body.antigen_on_plasma_cells * Body.expanded,

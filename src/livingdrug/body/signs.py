@@ -14,7 +14,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.streams import normal, patient_words, philox4x32, purpose_number, seed_words
+from livingdrug.streams import normal, patient_words, philox_words, purpose_number, seed_words
 
 __all__ = ["AT_REST", "LABORATORY", "MEASURED", "UNITS", "VITAL", "WORDS", "Spread", "Ward", "bedside", "read_body"]
 
@@ -108,7 +108,11 @@ def read_body(source: Any) -> dict[str, Array]:
 
 
 def bedside(
-    body: Mapping[str, ArrayLike], sensitivity: Mapping[str, ArrayLike] | None = None, *, antipyretic: ArrayLike = 0.0
+    body: Mapping[str, ArrayLike],
+    sensitivity: Mapping[str, ArrayLike] | None = None,
+    *,
+    antipyretic: ArrayLike = 0.0,
+    laboratory: Collection[str] = LABORATORY,
 ) -> dict[str, Array]:
     """Return what would be measured without noise and without support, item -> shape (patient,).
 
@@ -116,6 +120,7 @@ def bedside(
         body: the states named in ``AT_REST``, in the body's units.
         sensitivity: of vessels, lungs and brain, 1 is typical.
         antipyretic: 1 where a drug against fever acts.
+        laboratory: which values of the laboratory to work out.
 
     Returns:
         Temperature, pressure, heart rate and saturation, ``thinking`` (ICE points lost), and the laboratory.
@@ -123,26 +128,32 @@ def bedside(
     b = {name: np.asarray(body[name], np.float64) for name in AT_REST}
     felt = {name: np.asarray((sensitivity or {}).get(name, 1.0)) for name in SENSITIVITY}
     calm = b["steroid_acting"] / (b["steroid_acting"] + 2.0)  # as in the body: half at 2 mg
-    return {**_vital(b, felt, calm, np.asarray(antipyretic)), **_laboratory(b, felt)}
+    return {**_vital(b, felt, calm, np.asarray(antipyretic)), **_laboratory(b, felt, laboratory)}
 
 
 def _vital(b: dict[str, Array], felt: Mapping[str, Array], calm: Array, antipyretic: Array) -> dict[str, Array]:
     pyrogen = np.maximum(b["il6_acting"] - AT_REST["il6_acting"], 0.0) + 100.0 * b["macrophages"]
     fever = 3.4 * pyrogen / (pyrogen + 150.0) * (1 - 0.7 * calm) * (1 - 0.4 * antipyretic)
     leak = np.maximum(b["endothelium"] - 1.0, 0.0)
-    drop = 80.0 * felt["vessels"] * leak**2 / (leak**2 + 5.0)
+    drop = 110.0 * felt["vessels"] * leak**3 / (leak**3 + 12.0)
     hurt = np.maximum(felt["brain"] * b["brain_injury"] - 0.3, 0.0)
     thinking = 30.0 * hurt / (hurt + 6.0)
     return {
         "temperature": 36.8 + fever,
         "systolic_pressure": np.maximum(122.0 - drop, 25.0),
         "heart_rate": 76.0 + 11.0 * fever + 0.35 * np.minimum(drop, 80.0),
-        "spo2": np.maximum(97.0 - 16.0 * felt["lungs"] * leak**2 / (leak**2 + 6.0), 40.0),
+        "spo2": np.maximum(97.0 - 40.0 * felt["lungs"] * leak**3 / (leak**3 + 14.0), 40.0),
         "thinking": thinking,
     }
 
 
-def _laboratory(b: dict[str, Array], felt: Mapping[str, Array]) -> dict[str, Array]:
+def _laboratory(b: dict[str, Array], felt: Mapping[str, Array], wanted: Collection[str]) -> dict[str, Array]:
+    plain = {"crp": "crp", "ferritin": "ferritin", "il6": "il6", "anc": "neutrophils", "haemoglobin": "haemoglobin"}
+    found = {name: b[state] for name, state in plain.items() if name in wanted}
+    return found if found.keys() >= set(wanted) else found | _worked_out(b, felt)
+
+
+def _worked_out(b: dict[str, Array], felt: Mapping[str, Array]) -> dict[str, Array]:
     leak = np.maximum(b["endothelium"] - 1.0, 0.0)
     tumour = np.maximum(b["tumour_positive"] + b["tumour_negative"], 0.0)
     dying = tumour / (tumour + 1e11) * (b["expanded"] + b["site_effector"]) / (
@@ -151,8 +162,7 @@ def _laboratory(b: dict[str, Array], felt: Mapping[str, Array]) -> dict[str, Arr
     used = 330.0 * leak**2 / (leak**2 + 4.0) + 400.0 * b["macrophages"] ** 2
     acute = b["crp"] / (b["crp"] + 100.0)
     return {
-        "crp": b["crp"], "ferritin": b["ferritin"], "il6": b["il6"], "anc": b["neutrophils"],
-        "platelets": b["platelets"] / 1000.0, "haemoglobin": b["haemoglobin"],
+        "platelets": b["platelets"] / 1000.0,
         "ldh": 180.0 + 150.0 * np.sqrt(tumour / 1e11) + 600.0 * dying + 120.0 * leak + 500.0 * b["macrophages"],
         "creatinine": 0.9 * (1 + 0.18 * felt["vessels"] * np.maximum(leak - 0.5, 0.0) ** 1.5),
         "ast": 25.0 * (1 + 0.8 * leak + 5.0 * b["macrophages"] ** 1.5),
@@ -189,44 +199,50 @@ class Ward:
         }
 
     def measure(
-        self, body: Mapping[str, ArrayLike], number: int, *, antipyretic: ArrayLike = 0.0, laboratory: bool = True
+        self,
+        body: Mapping[str, ArrayLike],
+        number: int,
+        *,
+        antipyretic: ArrayLike = 0.0,
+        laboratory: Collection[str] = LABORATORY,
     ) -> dict[str, Array]:
-        """Return every item of ``UNITS`` at one round, item -> shape (patient,).
+        """Return vital signs, support, brain and laboratory at one round, item -> shape (patient,).
 
         Args:
             body: states, as :func:`read_body` returns them.
             number: of the round; it addresses the noise.
             antipyretic: 1 where a drug against fever acts, one number or one per patient.
-            laboratory: False leaves out the laboratory, which need not be drawn at each round.
+            laboratory: the items of ``LABORATORY`` that are drawn; leaving some out changes no other value.
         """
-        true = bedside(body, self.sensitivity, antipyretic=antipyretic)
-        luck = self._uniform("signs:vital", number, 2)
-        found = self._noisy(true, VITAL, luck[:, :4])
+        true = bedside(body, self.sensitivity, antipyretic=antipyretic, laboratory=laboratory)
+        vital, brain = self._uniform("signs:vital", number, 2)
+        found = self._noisy(true, VITAL, vital)
         found |= _support(found)
-        found |= _brain(true["thinking"], luck[:, 4:], self.noise)
-        if laboratory:
-            found |= self._noisy(true, LABORATORY, self._uniform("signs:laboratory", number, 3))
+        found |= _brain(true["thinking"], brain, self.noise)
+        blocks = sorted({LABORATORY.index(name) // 4 for name in laboratory})
+        for block, luck in zip(blocks, self._uniform("signs:laboratory", number, 3, blocks), strict=True):
+            drawn = [(k, name) for k, name in enumerate(LABORATORY[4 * block : 4 * block + 4]) if name in laboratory]
+            found |= self._noisy(true, [name for _, name in drawn], [luck[k] for k, _ in drawn])
         return found
 
-    def _noisy(self, true: Mapping[str, Array], items: tuple[str, ...], luck: Array) -> dict[str, Array]:
+    def _noisy(self, true: Mapping[str, Array], items: Sequence[str], luck: Iterable[Array]) -> dict[str, Array]:
         from scipy.special import ndtri
 
-        found, z = {}, ndtri(luck) if self.noise else np.zeros_like(luck)
-        for k, name in enumerate(items):
+        found = {}
+        for name, own in zip(items, luck, strict=True):
             spread = MEASURED[name]
-            shift = self.offset[name] + spread.within * z[:, k]
+            shift = self.offset[name] + (spread.within * ndtri(own) if self.noise else 0.0)
             value = true[name] + shift if spread.added else true[name] * np.exp(shift)
             found[name] = np.clip(value, *POSSIBLE.get(name, (0.0, np.inf)))
         return found
 
-    def _uniform(self, purpose: str, number: int, blocks: int) -> Array:
-        """Uniform numbers of 32 bits, shape (patient, 4 * blocks), addressed by patient, purpose and round."""
-        counter = np.empty((self.count, blocks, 4), np.uint64)
-        counter[..., 0] = number * blocks + np.arange(blocks, dtype=np.uint64)
-        counter[..., 1] = purpose_number(purpose)
-        counter[..., 2], counter[..., 3] = self.low[:, None], self.high[:, None]
-        words = philox4x32(counter, self.key).reshape(self.count, 4 * blocks)
-        return (words.astype(np.float64) + 0.5) * 2.0**-32
+    def _uniform(self, purpose: str, number: int, blocks: int, only: Sequence[int] | None = None) -> list[Array]:
+        """Uniform numbers of 32 bits, for each block of a round shape (4, patient); ``only`` some of the blocks."""
+        found = []
+        for block in range(blocks) if only is None else only:
+            words = philox_words(number * blocks + block, purpose_number(purpose), self.low, self.high, key=self.key)
+            found.append((np.stack(words).astype(np.float64) + 0.5) * 2.0**-32)
+        return found
 
 
 def _support(found: Mapping[str, Array]) -> dict[str, Array]:
@@ -234,7 +250,7 @@ def _support(found: Mapping[str, Array]) -> dict[str, Array]:
     pressure, spo2 = found["systolic_pressure"], found["spo2"]
     fluids = pressure < 92.0
     pressors = np.where(pressure < 55.0, 2.0, np.where(pressure < 82.0, 1.0, 0.0))
-    dose = np.where(pressors > 0, np.clip(0.6 * (90.0 - pressure), 2.0, 60.0), 0.0)
+    dose = np.where(pressors > 0, np.clip(1.1 * (90.0 - pressure), 2.0, 60.0), 0.0)
     lack = np.maximum(92.0 - spo2, 0.0)
     flow = np.where(lack > 0, np.minimum(np.ceil(lack), 60.0), 0.0)
     device = np.select([lack > 16, lack > 11, lack > 6, lack > 0], [9.0, 7.0, 6.0, 2.0], 0.0)
@@ -252,9 +268,9 @@ def _support(found: Mapping[str, Array]) -> dict[str, Array]:
 
 def _brain(thinking: Array, luck: Array, noise: bool) -> dict[str, Array]:
     """Return the ICE score, consciousness, seizure, motor weakness and oedema from the points lost."""
-    shaken = thinking * (0.75 + 0.5 * luck[:, 0]) if noise else thinking
-    unlucky = luck[:, 1] if noise else np.ones_like(thinking)
-    rare = luck[:, 2] if noise else np.ones_like(thinking)
+    shaken = thinking * (0.75 + 0.5 * luck[0]) if noise else thinking
+    unlucky = luck[1] if noise else np.ones_like(thinking)
+    rare = luck[2] if noise else np.ones_like(thinking)
     # Below the loss of ten points only the ICE score falls; beyond, consciousness does.
     consciousness = np.select([thinking > 24, thinking > 17, thinking > 12], [3.0, 2.0, 1.0], 0.0)
     chance = np.where(thinking > 5, 0.004 * np.minimum(thinking, 25.0), 0.0)

@@ -65,8 +65,9 @@ class Body(Block):
         limits=(3.0, 20.0), spread=lognormal(0.1),
     )  # fmt: skip
     immunoglobulin_normal = parameter(
-        9.0, "g/L", "immunoglobulin G at rest", source="recalled: normal range 7 to 16", limits=(0.1, 40.0),
-        spread=lognormal(0.25),
+        7.0, "g/L", "immunoglobulin G at rest",
+        source="assumed: lowered by disease and earlier treatment (normal range 7 to 16: recalled)", limits=(0.1, 40.0),
+        spread=lognormal(0.35),
     )  # fmt: skip
     ifn_gamma_baseline = parameter(
         2.3, "pg/mL", "interferon gamma at rest", symbol="b_G",
@@ -89,10 +90,18 @@ class Body(Block):
     )  # fmt: skip
     il7_baseline = parameter(5.0, "pg/mL", "interleukin 7 at rest", source="assumed: a few pg/mL in serum")
 
+    one_cell = parameter(
+        1.0, "cell", "one cell: the least that can grow, and a clone must exist to be joined", source="assumed: a unit"
+    )
+
     # ---- who carries the target
     contact = parameter(
         0.5, "1", "share of the tumour that circulating cells reach", symbol="omega",
         source="assumed: half of a lymphoma; 1 in leukaemia, 0 in solid tumours", limits=(0.0, 1.0),
+    )  # fmt: skip
+    antigen_density = parameter(
+        1.0, "1", "antigen on a tumour cell with antigen, relative to the typical", symbol="delta",
+        source="assumed: it acts on expansion; what it does to killing is in the resistance", limits=(0.0, 1e3),
     )  # fmt: skip
     antigen_production = parameter(
         1.0, "1/day", "antigen per cell that carries it and day", symbol="k_b1",
@@ -111,7 +120,7 @@ class Body(Block):
         source="recalled: BCMA is on plasma cells", limits=(0.0, 1.0),
     )  # fmt: skip
     _antigen_at_rest = (
-        contact * tumour_at_start * (1 - negative_share)
+        contact * antigen_density * tumour_at_start * (1 - negative_share)
         + antigen_on_b_cells * b_cell_capacity * b_cells_at_start
         + antigen_on_plasma_cells * plasma_capacity
     )
@@ -156,6 +165,9 @@ class Body(Block):
     steroid = state("mg", "corticosteroid in the body, in mg of dexamethasone", symbol="S", floor=1e-3)
     steroid_acting = state("mg", "corticosteroid where it acts, in mg of dexamethasone", symbol="S_e", floor=1e-3)
     anakinra = state("mg", "anakinra in the body", symbol="K", floor=1e-2)
+    growth_factor = state(
+        "ug/kg", "growth factor for neutrophils (G-CSF) in the body, per kg", symbol="D_G", floor=1e-3
+    )
     # ---- cytokines and what they drive
     interferon_gamma = state("pg/mL", "interferon gamma in serum", initial=ifn_gamma_baseline, symbol="G", floor=1e-2)
     colony_factor = state("pg/mL", "GM-CSF in serum", symbol="F", floor=1e-2)

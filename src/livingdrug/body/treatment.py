@@ -19,7 +19,10 @@ from livingdrug.errors import InputError, unknown_name
 if TYPE_CHECKING:
     from livingdrug.engine.schedule import Dose
 
-__all__ = ["REGIMENS", "anakinra", "anti_cd52", "cells", "lymphodepletion", "steroid", "tocilizumab"]
+__all__ = [
+    "REGIMENS", "anakinra", "anti_cd52", "cells", "growth_factor", "lymphodepletion", "platelets", "red_cells",
+    "steroid", "tocilizumab",
+]  # fmt: skip
 
 # Regimen: (drug, dose on one day, number of days), from day -5 on.
 REGIMENS: dict[str, tuple[tuple[str, float, int], ...]] = {
@@ -82,3 +85,20 @@ def anakinra(mg: ArrayLike, *, day: ArrayLike, every: float = 0.25, count: int =
 def anti_cd52(mg: ArrayLike, *, day: ArrayLike, count: int = 1) -> list[Dose]:
     """Return daily doses of an antibody against CD52 in mg."""
     return [_dose("anti_cd52", mg, day, count=count)]
+
+
+def growth_factor(ug_per_kg: ArrayLike = 5.0, *, day: ArrayLike, count: int = 1) -> list[Dose]:
+    """Return daily doses of G-CSF in ug/kg (usual: 5; recalled)."""
+    return [_dose("growth_factor", ug_per_kg, day, count=count)]
+
+
+def platelets(units: ArrayLike = 1.0, *, day: ArrayLike, every: float = 1.0, count: int = 1) -> list[Dose]:
+    """Return transfusions of platelets; one apheresis unit raises them by 30e9/L (recalled: 30 to 60e9/L)."""
+    import numpy as np
+
+    return [_dose("platelets", np.asarray(units, float) * 30000.0, day, every, count)]
+
+
+def red_cells(units: ArrayLike = 1.0, *, day: ArrayLike, every: float = 1.0, count: int = 1) -> list[Dose]:
+    """Return transfusions of red cells; one unit raises haemoglobin by 1 g/dL (recalled)."""
+    return [_dose("haemoglobin", units, day, every, count)]

@@ -31,9 +31,6 @@ class Tumour(Block):
         1e-13, "1/day", "rate at which a tumour cell loses the antigen", symbol="m",
         source="assumed: both copies of the gene are lost; with the 1.5e-7 of a third-party file all escape",
     )  # fmt: skip
-    one_cell = parameter(
-        1.0, "cell", "one cell: a clone without antigen must exist to be joined", source="assumed: a unit"
-    )
     kill_rate = parameter(
         0.8, "1/day", "largest rate of killing", symbol="k_kill",
         source="assumed: within the quartiles of kimmel2021, 0.64 to 1.35", spread=lognormal(0.5),
@@ -41,7 +38,10 @@ class Tumour(Block):
     half_kill_effector = parameter(
         2.5e9, "cell", "effectors at which killing is half", symbol="E_50",
         source="assumed: within the quartiles of kimmel2021, 1.40e9 to 3.125e9", limits=(1.0, 1e15),
-        spread=lognormal(0.6),
+    )  # fmt: skip
+    resistance = parameter(
+        1.0, "1", "how many times more effectors the tumour withstands", symbol="R_T",
+        source="assumed: primary resistance, such as lost death receptors", limits=(1e-6, 1e6), spread=lognormal(2.0),
     )  # fmt: skip
     kill_steepness = parameter(1.0, "1", "Hill exponent of killing", symbol="k_t", source="kimmel2021: 1")
     site_strength = parameter(
@@ -65,29 +65,31 @@ class Tumour(Block):
         source="assumed: these tumours resist chemotherapy", limits=(0.0, 10.0),
     )  # fmt: skip
 
-    killers = maximum(Body.contact * Body.expanded + site_strength * Body.site_effector, 0) / half_kill_effector
+    killers = maximum(Body.contact * Body.expanded + site_strength * Body.site_effector, 0) / (
+        resistance * half_kill_effector
+    )
     _form = 1 - 1 / (1 + killers**kill_steepness)
     kill_per_cell = kill_rate * CarT.xi * (1 - steroid_on_killing * Drugs.steroid_effect) * _form
     killed = kill_per_cell * Body.tumour_positive
     _room = (Body.tumour_positive + Body.tumour_negative) / tumour_capacity
     _by_drug = drug_on_tumour * Drugs.lymphocyte_kill
-    positive_born = tumour_growth * Body.tumour_positive
+    positive_born = tumour_growth * maximum(Body.tumour_positive, 0)
     positive_died = (tumour_growth * _room + mutation + _by_drug + kill_per_cell) * Body.tumour_positive
     _negative_growth = negative_fitness * tumour_growth
     # New mutants join a clone that exists: one that died out stays so, as an exact process needs it.
-    _mutants = mutation * Body.tumour_positive * Body.tumour_negative / (Body.tumour_negative + one_cell)
-    negative_born = _negative_growth * Body.tumour_negative + _mutants
+    _mutants = mutation * Body.tumour_positive * Body.tumour_negative / (Body.tumour_negative + Body.one_cell)
+    negative_born = _negative_growth * maximum(Body.tumour_negative, 0) + _mutants
     _beside = Body.tumour_positive / (Body.tumour_positive + bystander_half)
     negative_died = (_negative_growth * _room + _by_drug + bystander * kill_per_cell * _beside) * Body.tumour_negative
 
     carriers = (
-        Body.contact * Body.tumour_positive
+        Body.contact * Body.antigen_density * Body.tumour_positive
         + Body.antigen_on_b_cells * Body.b_cells
         + Body.antigen_on_plasma_cells * Body.plasma_cells
     )
     jumps = [
-        birth_death(Body.tumour_positive, birth=positive_born, death=positive_died, below=100),
-        birth_death(Body.tumour_negative, birth=negative_born, death=negative_died, below=100),
+        birth_death(Body.tumour_positive, birth=positive_born, death=positive_died, below=100, noticed=False),
+        birth_death(Body.tumour_negative, birth=negative_born, death=negative_died, below=100, noticed=False),
     ]
     equations = {
         ddt(Body.tumour_positive): positive_born - positive_died,

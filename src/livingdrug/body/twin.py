@@ -12,7 +12,7 @@ from livingdrug.body.host import Host
 from livingdrug.body.organs import Organs
 from livingdrug.body.states import Body
 from livingdrug.body.tumour import Tumour
-from livingdrug.model import Model, output, parameter
+from livingdrug.model import Model, maximum, output, parameter
 
 __all__ = ["TwinBody"]
 
@@ -50,13 +50,14 @@ class TwinBody(Model):
         1.5, "copy/cell", "transgene copies per CAR T cell", source="assumed: products hold 1 to 3"
     )
     other_nucleated = parameter(
-        500.0, "cell/uL", "nucleated cells of the sample besides T cells and neutrophils",
+        500.0, "cell/uL", "nucleated cells of the sample besides T cells and neutrophils, at rest",
         source="assumed: monocytes and others", limits=(1.0, 1e6),
     )  # fmt: skip
 
     _car_t = Host.circulating_car_t + Body.site_effector + Body.site_exhausted
     _car_t_blood = (Body.memory + Body.early + Body.expanded + Body.exhausted) / blood_equivalent
-    _sample = Host.all_t / blood_equivalent + Body.neutrophils + other_nucleated
+    _others = other_nucleated * maximum(Body.neutrophil_line, 0)  # they fall and return with the marrow
+    _sample = Host.all_t / blood_equivalent + Body.neutrophils + _others
     _tumour = Body.tumour_positive + Body.tumour_negative
     outputs = {
         "car_t_blood": _car_t_blood,

@@ -13,18 +13,27 @@ from typing import Annotated, Any
 import typer
 
 from livingdrug.cli.analyse import analyse
+from livingdrug.cli.calibrate import calibrate
 from livingdrug.cli.check import check
 from livingdrug.cli.cite import cite
+from livingdrug.cli.data import data
+from livingdrug.cli.design import design
+from livingdrug.cli.emerge import emerge
 from livingdrug.cli.export import export
+from livingdrug.cli.fit import fit
 from livingdrug.cli.grade import grade
 from livingdrug.cli.make import make
 from livingdrug.cli.models import models
+from livingdrug.cli.nca import nca
 from livingdrug.cli.plant import plant
+from livingdrug.cli.predict import predict
 from livingdrug.cli.qualify import qualify
 from livingdrug.cli.record import record
 from livingdrug.cli.refit import refit
 from livingdrug.cli.report import report
 from livingdrug.cli.run import run
+from livingdrug.cli.score import score
+from livingdrug.cli.scoreboard import scoreboard
 from livingdrug.cli.show import show
 from livingdrug.cli.trial import trial
 from livingdrug.errors import DeclarationError, InputError, LivingDrugError, MissingExtra
@@ -32,7 +41,8 @@ from livingdrug.errors import DeclarationError, InputError, LivingDrugError, Mis
 __all__ = ["main"]
 
 COMMANDS = (
-    trial, make, plant, refit, run, models, show, check, analyse, qualify, export, record, grade, report, cite,
+    trial, design, emerge, calibrate, predict, score, scoreboard, fit, data, nca, make, plant, refit, run, grade,
+    models, show, check, analyse, qualify, export, record, report, cite,
 )  # fmt: skip
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 ABOUT = "An open digital twin of CAR-T therapy: simulate trials and single patients. Not for clinical use."

@@ -42,11 +42,18 @@ def _found(file: Path) -> dict[str, Any]:
 
 def _trial(file: Path) -> dict[str, Any]:
     """Read a trial and try it with a few patients, since some mistakes show only when the stages meet."""
-    from livingdrug.trials import Trial
+    from livingdrug.trials.catalogue import find_trial
+    from livingdrug.trials.design import Trial
+    from livingdrug.trials.simulate import simulate_arm
 
-    trial = Trial.read(file)
+    trial = find_trial(str(file))
+    numbers = len(list(trial.stated()))
     try:
+        if not isinstance(trial, Trial):
+            for arm in trial.arms:
+                simulate_arm(trial, arm, range(1, TRIED + 1), days=trial.visits.days[0])
+            return {"kind": "trial", "name": trial.name, "model": "twin", "stated_numbers": numbers}
         trial.model_copy(update={"published_cures": ()}).run(TRIED)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    return {"kind": "trial", "name": trial.name, "model": trial.model, "stated_numbers": len(list(trial.stated()))}
+    return {"kind": "trial", "name": trial.name, "model": trial.model, "stated_numbers": numbers}

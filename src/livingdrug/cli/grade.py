@@ -74,8 +74,22 @@ def _save(grades: Any, out: Path) -> None:
 
     tables = (grades.by_time(), grades.by_day(), grades.episodes(), grades.findings)
     for name, table in zip(TABLES, tables, strict=False):
-        write_atomically(out / name, table.to_csv(index=False))
+        write_atomically(out / name, _as_csv(table))
     write_atomically(out / TABLES[-1], "\n".join((NOTICE, *grades.notices())) + "\n")
+
+
+def _as_csv(table: Any) -> bytes | str:
+    """Return a table as CSV; by Arrow, which writes millions of rows in a tenth of the time."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        columns = pa.Table.from_pandas(table, preserve_index=False)
+    except pa.ArrowException:  # a column of numbers and words, as in faulty charts
+        return table.to_csv(index=False)
+    written = pa.BufferOutputStream()
+    csv.write_csv(columns, written)
+    return written.getvalue().to_pybytes()
 
 
 def _print_json(grades: Any, scale: str, absent: list[str], out: Path | None) -> None:

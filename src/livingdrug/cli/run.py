@@ -54,6 +54,9 @@ def run(
         str | None,
         typer.Option("--what-if", metavar="RULE", help="The same patient under another rule, such as none."),
     ] = None,
+    support: Annotated[
+        bool, typer.Option("--support", help="G-CSF and transfusions where counts ask for them, for a patient.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Follow one patient with one model.
@@ -67,15 +70,15 @@ def run(
         _refuse_for_patients(preset, output)
         changes = assigned(twin_body(), values)
         run_patient(
-            model, changes, rule=rule or RULE, what_if=what_if, dose=dose, days=days, seed=seed, save=save,
-            as_json=as_json,
+            model, changes, rule=rule or RULE, what_if=what_if, dose=dose, days=days, support=support,
+            seed=seed, save=save, as_json=as_json,
         )  # fmt: skip
         return
-    for option, given in (("--dose", dose), ("--rule", rule), ("--what-if", what_if)):
+    for option, given in (("--dose", dose), ("--rule", rule), ("--what-if", what_if), ("--support", support or None)):
         if given is not None:
             raise InputError(f"run: {option} is for a patient of the twin, such as lbcl_cd28; {model!r} is a model")
-    chosen = find_model(model)
-    days = chosen.follow_up if days is None else days
+    chosen = _found(model)
+    days = float(chosen.follow_up or 0.0) if days is None else days
     if not (math.isfinite(days) and days > 0):
         raise InputError(f"run: --days must be a positive number of days, got {days}")
     names = _outputs(chosen, output)
@@ -89,6 +92,18 @@ def run(
     _show(chosen.name, course, units)
     if save is not None:
         say(f"\nWritten to {save}")
+
+
+def _found(name: str) -> Any:
+    """Return a model; the message about an unknown one also names a patient that is spelt nearly so."""
+    from livingdrug.body.diseases import PATIENTS
+    from livingdrug.errors import nearest_names
+
+    try:
+        return find_model(name)
+    except InputError as error:
+        near = nearest_names(name, PATIENTS)
+        raise InputError(f"{error}; or did you mean the patient {near[0]!r}?" if near else str(error)) from error
 
 
 def _refuse_for_patients(preset: str | None, output: list[str] | None) -> None:

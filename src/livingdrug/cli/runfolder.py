@@ -16,7 +16,7 @@ from livingdrug.errors import InputError, LivingDrugError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RunLog", "default_folder", "read", "save"]
+__all__ = ["RunLog", "default_folder", "read", "save", "save_twin"]
 
 NOTICE = "Not for clinical use."
 
@@ -25,8 +25,8 @@ def default_folder(trial: str, patients: int, seed: int, volumes: Path | None) -
     """Return where a run lies unless it is said otherwise; the same command gives the same folder.
 
     Example:
-        >>> default_folder("zuma-1", 500, 1, None).as_posix()
-        'runs/zuma-1-500-seed1'
+        >>> default_folder("eliana", 500, 1, None).as_posix()
+        'runs/eliana-500-seed1'
     """
     name = f"{trial}-{patients}-seed{seed}"
     if volumes is not None:
@@ -56,6 +56,31 @@ def save(outcome: Any, folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
+def save_twin(outcome: Any, folder: Path) -> dict[str, str]:
+    """Write report and tables of a trial of the twin beside its patients; return the SHA-256 of each file by its name.
+
+    Raises:
+        LivingDrugError: a file cannot be written.
+    """
+    from livingdrug.reports import report
+    from livingdrug.sources import source_keys, to_bibtex
+    from livingdrug.storage import write_atomically
+
+    keys = {number.source for _, number in outcome.trial.stated()} | set(outcome.trial.sources)
+    contents = {
+        "endpoints.parquet": _parquet(outcome.endpoints, {}),
+        "configuration.json": json.dumps(outcome.configuration, indent=2, ensure_ascii=False).encode(),
+        "citation.bib": to_bibtex(sorted(keys & set(source_keys()))).encode(),
+        "report.html": report(outcome).html.encode(),
+    }
+    if len(outcome.targets):
+        contents["targets.parquet"] = _parquet(outcome.targets, {})
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    contents["patients.parquet"] = (folder / "patients.parquet").read_bytes()
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
 def read(folder: Path) -> Any:
     """Return the outcome of a finished run, from the blocks of patients that lie in its folder.
 
@@ -74,7 +99,30 @@ def read(folder: Path) -> Any:
         trial, patients, seed = (configuration[key] for key in ("trial", "patients", "seed"))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(path)!r} is not the configuration of a run: {error}") from error
+    if configuration.get("model") == "twin":
+        return _read_twin(folder, configuration)
     return declare(Trial, trial, str(path)).run(patients, seed, folder)
+
+
+def _read_twin(folder: Path, configuration: Mapping[str, Any]) -> Any:
+    """Return the outcome of a trial of the twin from its tables; nothing is computed again."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from livingdrug.declared import declare
+    from livingdrug.trials.outcomes import Outcomes
+    from livingdrug.trials.protocol import Protocol
+    from livingdrug.trials.twin import TwinOutcome
+
+    trial = declare(Protocol, configuration["trial"], str(folder / "configuration.json"))
+    try:
+        outcomes = Outcomes.from_table(pq.read_table(folder / "patients.parquet"))
+        endpoints, path = pd.read_parquet(folder / "endpoints.parquet"), folder / "targets.parquet"
+        targets = pd.read_parquet(path) if path.exists() else pd.DataFrame()
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{str(folder)!r}: a table is damaged ({error!s:.100}); run the trial again") from error
+    return TwinOutcome(trial, int(configuration["seed"]), outcomes, endpoints, targets, configuration)
 
 
 def _parquet(frame: pd.DataFrame, units: Mapping[str, str]) -> bytes:
@@ -100,7 +148,9 @@ class RunLog:
         """Write what was asked and what computes it."""
         from livingdrug.reports.methods import versions
 
-        self.write(f"trial {trial.name}, {patients} patients, seed {seed}, model {trial.model}. {NOTICE}")
+        self.write(
+            f"trial {trial.name}, {patients} patients, seed {seed}, model {getattr(trial, 'model', 'twin')}. {NOTICE}"
+        )
         if volumes is not None:
             self.write(f"baseline volumes from a file named {volumes.name}")
         self.write("versions: " + ", ".join(f"{name} {found}" for name, found in versions().items()))

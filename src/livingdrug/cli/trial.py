@@ -14,22 +14,31 @@ from livingdrug.errors import InputError
 
 __all__ = ["trial"]
 
-PATIENTS = 10_000
+PAPER_PATIENTS, TWIN_PATIENTS = 10_000, 2_000
+NOTICE = "Not for clinical use."
 
 
 def trial(
-    name: Annotated[str, typer.Argument(metavar="TRIAL", help="A built-in trial, such as zuma-1, or a TOML file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="TRIAL", help="A built-in trial, such as eliana or kimmel-zuma-1, or a TOML file.")
+    ],
     patients: Annotated[
         str,
         typer.Option(
-            "--patients", "-n", metavar="N|FILE", help="How many patients; a FILE acts as --baseline-volumes."
+            "--patients",
+            "-n",
+            metavar="N|FILE",
+            help="How many enrolled patients; a FILE acts as --baseline-volumes. [default: 2000; 10000 of a paper]",
         ),
-    ] = str(PATIENTS),
+    ] = "",
     baseline_volumes: Annotated[
         Path | None,
-        typer.Option("--baseline-volumes", metavar="FILE", help="CSV of measured tumour volumes in mL to draw from."),
+        typer.Option("--baseline-volumes", metavar="FILE", help="CSV of measured tumour volumes in mL (paper only)."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The number from which all chance follows.")] = 1,
+    replicates: Annotated[
+        int, typer.Option("--replicates", min=1, max=100_000, help="Trials of the real size, for the intervals.")
+    ] = 1_000,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="The run folder. [default: runs/TRIAL-N-seedSEED]"),
@@ -42,19 +51,22 @@ def trial(
     The run folder holds the report, tables of patients and endpoints, the configuration and a log. An interrupted run
     continues where it stopped when the same command is given again.
     """
-    from livingdrug.cli.runfolder import RunLog, default_folder, save
+    from livingdrug.cli.runfolder import RunLog, default_folder
+    from livingdrug.trials.catalogue import find_trial
+    from livingdrug.trials.protocol import Protocol
 
     began = time.monotonic()
-    count, volumes = cohort(patients, baseline_volumes)
     chosen = find_trial(name)
+    twin = isinstance(chosen, Protocol)
+    count, volumes = cohort(patients or str(TWIN_PATIENTS if twin else PAPER_PATIENTS), baseline_volumes)
+    if twin and volumes is not None:
+        raise InputError(f"{chosen.name}: a file of tumour volumes fits trials of a paper's model only")
     folder = out if out is not None else default_folder(chosen.name, count, seed, volumes)
     log = RunLog(folder)
     log.begin(chosen, count, seed, volumes)
     try:
-        with progress_bar(chosen.name, count, quiet=as_json) as progress:
-            outcome = chosen.run(count, seed, folder, progress, volumes, threads=threads)
-        with waiting("Writing the report ...", quiet=as_json):
-            files = save(outcome, folder)
+        run = _twin if twin else _paper
+        outcome, files = run(chosen, count, seed, folder, volumes, threads, replicates, as_json)
     except KeyboardInterrupt:
         log.write("interrupted")
         raise KeyboardInterrupt(
@@ -63,17 +75,46 @@ def trial(
     except Exception as error:
         log.write(f"failed: {type(error).__name__}")
         raise
-    log.end(files, time.monotonic() - began)
-    _tell(outcome, folder, time.monotonic() - began, as_json)
+    seconds = time.monotonic() - began
+    log.end(files, seconds)
+    (_tell_twin if twin else _tell)(outcome, folder, seconds, as_json)
 
 
-def find_trial(name: str) -> Any:
-    """Return a built-in trial, or the one in a TOML file; an unknown name is an InputError."""
-    from livingdrug.trials import Trial
+def _paper(
+    chosen: Any, count: int, seed: int, folder: Path, volumes: Path | None, threads: int | None, _: int, as_json: bool
+) -> tuple[Any, dict[str, str]]:
+    """Run a trial of a paper's model; return its outcome and the files."""
+    from livingdrug.cli.runfolder import save
 
-    if name.endswith(".toml") or "/" in name or Path(name).is_file():
-        return Trial.read(Path(name))
-    return Trial.builtin(name)
+    with progress_bar(chosen.name, count, quiet=as_json) as progress:
+        outcome = chosen.run(count, seed, folder, progress, volumes, threads=threads)
+    with waiting("Writing the report ...", quiet=as_json):
+        return outcome, save(outcome, folder)
+
+
+def _twin(
+    chosen: Any, count: int, seed: int, folder: Path, _: Path | None, threads: int | None, replicates: int,
+    as_json: bool,
+) -> tuple[Any, dict[str, str]]:  # fmt: skip
+    """Run a trial of the twin, one process per core; return its outcome and the files.
+
+    The settings are the medians of the shipped ensemble, or default values where none is shipped.
+    """
+    import os
+
+    from livingdrug.cli.runfolder import save_twin
+    from livingdrug.trials.ensemble import ensemble_names, load_ensemble
+    from livingdrug.trials.twin import BLOCK, run_twin
+
+    workers = min(threads or os.cpu_count() or 1, -(-count // BLOCK))
+    with progress_bar(chosen.name, count, quiet=as_json) as progress:
+        outcome = run_twin(
+            chosen, count, seed, folder=folder, settings=load_ensemble().middle() if ensemble_names() else None,
+            replicates=replicates, workers=workers,
+            threads=1 if workers > 1 else threads, progress=progress,
+        )  # fmt: skip
+    with waiting("Writing the report ...", quiet=as_json):
+        return outcome, save_twin(outcome, folder)
 
 
 def cohort(patients: str, baseline_volumes: Path | None) -> tuple[int, Path | None]:
@@ -90,8 +131,33 @@ def cohort(patients: str, baseline_volumes: Path | None) -> tuple[int, Path | No
             raise InputError(
                 f"--patients {patients} and --baseline-volumes {baseline_volumes} both name a file; give one"
             )
-        return PATIENTS, Path(patients)
+        return PAPER_PATIENTS, Path(patients)
     raise InputError(f"--patients {patients!r} is neither a whole number nor a file that exists")
+
+
+def _tell_twin(outcome: Any, folder: Path, seconds: float, as_json: bool) -> None:
+    """Print the endpoints of a trial of the twin, or all of it as JSON."""
+    if as_json:
+        print_json(
+            {
+                "folder": folder, "report": folder / "report.html", "patients": len(outcome.outcomes),
+                "seed": outcome.seed, "seconds": round(seconds, 3), "failed_patients": outcome.failed,
+                "endpoints": outcome.endpoints.to_dict("records"), "targets": outcome.targets.to_dict("records"),
+                "notice": NOTICE,
+            }
+        )  # fmt: skip
+        return
+    headings = ("Arm", "Endpoint", "Simulated", "95 % of trials", "Unit")
+    rows = [
+        (row.arm, row.endpoint, f"{row.value:.4g}", f"{row.low:.4g} to {row.high:.4g}", row.unit)
+        for row in outcome.endpoints.itertuples()
+    ]
+    print_table(outcome.trial.title, headings, rows, (2, 3))
+    if len(outcome.targets):
+        inside = int(outcome.targets["inside"].sum())
+        say(f"\n{inside} of {len(outcome.targets)} reported numbers lie inside the interval of trials of their size.")
+    say(f"\nReport: {folder / 'report.html'}  ({seconds:.0f} s)")
+    say(NOTICE, style="dim")
 
 
 def _tell(outcome: Any, folder: Path, seconds: float, as_json: bool) -> None:
@@ -110,7 +176,7 @@ def _tell(outcome: Any, folder: Path, seconds: float, as_json: bool) -> None:
                 "seconds": round(seconds, 3),
                 "failed_patients": len(outcome.failures),
                 "endpoints": outcome.endpoints.to_dict("records"),
-                "notice": "Not for clinical use.",
+                "notice": NOTICE,
             }
         )
         return
@@ -121,7 +187,7 @@ def _tell(outcome: Any, folder: Path, seconds: float, as_json: bool) -> None:
         say("")
         print_table("", (*table.headings, ""), [_short(row) for row in table.rows], table.numeric)
     say(f"\nReport: {folder / 'report.html'}  ({seconds:.0f} s)")
-    say("Not for clinical use.", style="dim")
+    say(NOTICE, style="dim")
 
 
 def _short(row: tuple[str, ...]) -> list[str]:

@@ -10,11 +10,13 @@ from livingdrug.cli.terminal import print_json, print_table, say
 from livingdrug.errors import InputError
 
 if TYPE_CHECKING:
+    from livingdrug.clinic.management_rules import Rule
     from livingdrug.therapy.monitoring import Monitored
 
 __all__ = ["is_patient", "run_patient", "twin_body"]
 
 DAYS = 90.0
+MOST_CELLS = 1e12  # more than three times the T cells of a body's blood and nodes
 SHOWN_DAYS = (0, 3, 7, 10, 14, 21, 28, 60, 90, 180, 365)
 
 
@@ -40,22 +42,26 @@ def run_patient(
     what_if: str | None,
     dose: float | None,
     days: float | None,
+    support: bool,
     seed: int,
     save: Path | None,
     as_json: bool,
 ) -> None:
     """Follow a default patient under a rule, and the same patient under another if ``what_if`` names one."""
     from livingdrug.body.diseases import PATIENTS
-    from livingdrug.reports.patient import write_patient
+    from livingdrug.reports.patient import ending_of, write_patient
 
-    if dose is not None and not (math.isfinite(dose) and dose >= 0):
-        raise InputError(f"run: --dose must be a number of cells, 0 or more, got {dose:g}")
+    if dose is not None and not 0 <= dose <= MOST_CELLS:
+        raise InputError(f"run: --dose must be a number of cells from 0 to {MOST_CELLS:g}, got {dose:g}")
+    if save is not None:
+        ending_of(save)
     length = DAYS if days is None else days
     if not 1 <= length <= 36_500:
         raise InputError(f"run: --days must be from 1 to 36500 for a patient of the twin, got {length:g}")
     patient = PATIENTS[name]
-    found = _followed(patient, changes, rule, dose, length, seed)
-    other = None if what_if is None else _followed(patient, changes, what_if, dose, length, seed)
+    rules = [_rule(words) for words in (rule, what_if) if words is not None]
+    found, *others = (_followed(patient, changes, each, rules, dose, length, support, seed) for each in rules)
+    other = others[0] if others else None
     title = f"{patient.disease}: {patient.product}"
     if save is not None:
         write_patient(found, title, save, other)
@@ -65,25 +71,51 @@ def run_patient(
         _show(title, found, other, save)
 
 
+def _rule(words: str) -> Rule:
+    """Return a rule by name, or such as ``asco-2021 without tocilizumab and steroid``."""
+    from livingdrug.clinic.management_rules import management_rule
+
+    name, _, without = words.partition(" without ")
+    rule = management_rule(name.strip())
+    return rule.without(*(each.strip() for each in without.split(" and "))) if without else rule
+
+
 def _followed(
-    patient: Any, changes: dict[str, float], rule: str, dose: float | None, days: float, seed: int
+    patient: Any,
+    changes: dict[str, float],
+    rule: Rule,
+    rules: list[Rule],
+    dose: float | None,
+    days: float,
+    support: bool,
+    seed: int,
 ) -> Monitored:
+    """Follow the patient under one of several rules, with the rounds that all of them need."""
     import numpy as np
 
     from livingdrug.body.treatment import cells, lymphodepletion
     from livingdrug.body.variability import draw_patients
-    from livingdrug.clinic.management_rules import management_rule
-    from livingdrug.therapy.monitoring import monitor
+    from livingdrug.therapy.monitoring import monitor, rounds_for
+    from livingdrug.therapy.monitoring_support import ACTIONS
 
     given = [*lymphodepletion(patient.lymphodepletion), *cells(patient.dose_cells if dose is None else dose)]
-    drawn = draw_patients([1], {**patient.values(), **changes}, seed=seed)
+    drawn = draw_patients([1], {**patient.values(), **changes}, seed=seed, spreads=patient.spreads)
     drawn |= {name: np.array([value]) for name, value in changes.items()}  # what was asked for is not varied
     times = np.unique(np.append(np.arange(0.0, min(days, 30.0), 0.25), np.linspace(min(days, 30.0), days, 121)))
-    basis, _, without = rule.partition(" without ")
-    chosen = management_rule(basis)
-    if without:
-        chosen = chosen.without(*without.split(" and "))
-    return monitor(drawn, given, times, rule=chosen, patient_ids=[1], seed=seed)
+    return monitor(
+        drawn, given, times, rule=rule, rounds=rounds_for(*rules), support=tuple(ACTIONS) if support else (),
+        findings=_findings(patient, drawn, seed), patient_ids=[1], seed=seed,
+    )  # fmt: skip
+
+
+def _findings(patient: Any, drawn: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return what a rule may ask for beside the rounds: blasts in the marrow, in leukaemia."""
+    from livingdrug.therapy.assessment import CRITERIA
+    from livingdrug.therapy.disease_measures import marrow_blasts
+
+    if CRITERIA.get(patient.disease) != "b_all":
+        return {}
+    return {"marrow_blasts": marrow_blasts(drawn["tumour_at_start"], [1], seed=seed)}
 
 
 def _as_data(found: Monitored, other: Monitored | None) -> dict[str, Any]:
@@ -101,10 +133,13 @@ def _course(found: Monitored) -> dict[str, Any]:
         "grades": {scale: grades[0] for scale, grades in found.grades.items()},
         "signs": {item: values[0] for item, values in found.signs.items()},
         "doses": found.doses().drop(columns="patient").to_dict("records"),
+        "support": {name: amount[0] for name, amount in found.supported.items()},
     }
 
 
 def _show(title: str, found: Monitored, other: Monitored | None, save: Path | None) -> None:
+    from livingdrug.reports.patient import SUPPORT
+
     say(title)
     for each in (found, other):
         if each is None:
@@ -113,6 +148,7 @@ def _show(title: str, found: Monitored, other: Monitored | None, save: Path | No
         say(f"\nRule: {each.rule}")
         say(f"  cytokine release syndrome: {_episode(crs)}; neurotoxicity: {_episode(icans)}")
         doses = each.doses()["class"].value_counts().to_dict()
+        doses |= {SUPPORT[name]: n for name, amount in each.supported.items() if (n := int((amount > 0).sum()))}
         say("  given: " + (", ".join(f"{n} x {name}" for name, n in doses.items()) or "nothing"))
         times = each.solution.times
         rows = []

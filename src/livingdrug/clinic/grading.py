@@ -26,15 +26,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.clinic.grading_rules import GROUPS, Cell, DayScale, Scale, group, scale
-from livingdrug.clinic.grading_signs import Memory, follow, signs
+from livingdrug.clinic.grading_rules import GROUPS, Cell, Condition, DayScale, Scale, group, scale
+from livingdrug.clinic.grading_signs import OF_ORGANS, Memory, follow, signs
 from livingdrug.clinic.grading_visits import Visits, one_round, visits
 from livingdrug.clinic.observations import Observations
+from livingdrug.clinic.observations_items import ITEMS
 from livingdrug.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ __all__ = ["Course", "Grades", "Round", "ScaleGrades", "begin_rounds", "grade", 
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int8]
-OF_COURSE = ("febrile", "pressor_days")
+OF_COURSE = ("febrile", "pressor_days", "high_dose_hours")
 
 
 def scale_names() -> tuple[str, ...]:
@@ -161,7 +163,7 @@ def _grade_visits(scales: list[Scale], at: Visits) -> list[ScaleGrades]:
     bounds = []
     for values in (at.mild, at.worst):
         found = signs(values, at.baseline)
-        bounds.append(found | _follow_all(found, at, keep) if course else found)
+        bounds.append(found | _follow_all(found, at, keep, earliest=values is at.worst) if course else found)
     graded = []
     for each in scales:
         (low, rule_low), (high, rule_high) = (_judge(each, found, len(at)) for found in bounds)
@@ -218,10 +220,10 @@ def _is_met(cell: Cell, found: Mapping[str, Array]) -> NDArray[np.bool_]:
     return met
 
 
-FOLLOWED = ("fever", "treated", "hypotension", "oxygen_level", "pressors")
+FOLLOWED = ("fever", "treated", "hypotension", "oxygen_level", "pressors", "high_dose_pressor")
 
 
-def _follow_all(found: Mapping[str, Array], at: Visits, keep: NDArray[np.intp]) -> dict[str, Array]:
+def _follow_all(found: Mapping[str, Array], at: Visits, keep: NDArray[np.intp], *, earliest: bool) -> dict[str, Array]:
     """Follow all patients from time to time: the first time of each, the second time of each, and so on."""
     result = {name: np.zeros(len(at)) for name in OF_COURSE}
     counts = np.bincount(at.patient[keep], minlength=len(at.names))
@@ -229,7 +231,7 @@ def _follow_all(found: Mapping[str, Array], at: Visits, keep: NDArray[np.intp]) 
     order = np.argsort(-counts, kind="stable")
     counts, first = counts[order], first[order]
     followed = {name: np.broadcast_to(found[name], (len(at),)) for name in FOLLOWED}
-    memory = Memory.fresh(len(order))
+    memory = Memory.fresh(len(order), earliest=earliest)
     for visit in range(int(counts[0]) if len(counts) else 0):
         active = int(np.searchsorted(-counts, -visit, side="left"))  # patients with more times than this
         rows = keep[first[:active] + visit]
@@ -267,7 +269,7 @@ def begin_rounds(count: int, baseline: Mapping[str, ArrayLike] | None = None) ->
         count: patients.
         baseline: item -> (count,) values at infusion, e.g. oxygen already needed then.
     """
-    return Course(Memory.fresh(count), Memory.fresh(count), dict(baseline or {}))
+    return Course(Memory.fresh(count), Memory.fresh(count, earliest=True), dict(baseline or {}))
 
 
 def grade_round(
@@ -297,20 +299,33 @@ def grade_round(
     """
     if not time > course.time:
         raise InputError(f"a round must be later than the one before (day {course.time:g}), got day {time:g}")
-    count = len(course.mild.begun)
+    count, wanted = len(course.mild.begun), _at_visits(scales)
     at = one_round(values, count, course.baseline)
-    memories, bounds = [], []
-    for memory, bound in ((course.mild, at.mild), (course.worst, at.worst)):
-        found = signs(bound, at.baseline)
+    asked = {condition.name for each in wanted for cell in each.cells for condition in cell.conditions}
+    unused = () if np.any(at.mild["by_capd"]) else ("capd_score",)
+    known = not any(np.any(at.missing[name]) for name in _items_of(frozenset(asked)) if name not in unused)
+    memories, bounds, organs = [], [], not asked.isdisjoint(OF_ORGANS)
+    mild = signs(at.mild, at.baseline, organs=organs)
+    worst = mild if known else signs(at.worst, at.baseline, organs=organs)
+    for memory, found in ((course.mild, mild), (course.worst, worst)):
         whole = {name: np.broadcast_to(found[name], (count,)) for name in FOLLOWED}
         after, followed = follow(memory, whole, np.full(count, float(time)))
         memories.append(after)
         bounds.append(found | followed)
+    same = known and all(np.array_equal(bounds[0][name], bounds[1][name]) for name in asked.intersection(OF_COURSE))
     graded = {}
-    for each in _at_visits(scales):
-        (low, rule_low), (high, rule_high) = (_judge(each, found, count) for found in bounds)
-        graded[each.name] = Round(low, high, rule_low, rule_high)
+    for each in wanted:
+        lowest = _judge(each, bounds[0], count)
+        highest = lowest if same else _judge(each, bounds[1], count)
+        graded[each.name] = Round(lowest[0], highest[0], lowest[1], highest[1])
     return graded, Course(memories[0], memories[1], course.baseline, float(time))
+
+
+@lru_cache(maxsize=64)
+def _items_of(signs_and_items: frozenset[str]) -> tuple[str, ...]:
+    """Return the items on which these signs hang, and those that are followed from round to round."""
+    names = (*signs_and_items, *FOLLOWED, *OF_COURSE, "age")
+    return tuple({item for name in names for item in Condition(name, 0.0, upward=True).items if item in ITEMS})
 
 
 def _at_visits(scales: str | Iterable[str]) -> list[Scale]:

@@ -22,7 +22,7 @@ def grade_days(chart: Observations, each: DayScale) -> ScaleGrades:
     """Grade a chart: a row per patient and day of the window, up to the patient's last day of the chart.
 
     On each day stands the grade of all days so far. A day without a measurement is open: it may have been low unless
-    both measurements around it were not.
+    both measurements around it were not and are near.
     """
     import pandas as pd
 
@@ -33,13 +33,30 @@ def grade_days(chart: Observations, each: DayScale) -> ScaleGrades:
     ends = np.full(len(names), -1)
     np.maximum.at(ends, codes, days)
     low, high = _daily(table, codes, days, each, len(names))
-    lowest, rule_low, highest, rule_high = judge_days(each, low, high)
+    hidden = _hidden(table, codes, days, each, low.shape)
+    lowest, rule_low, highest, rule_high = judge_days(each, low, high, hidden)
     rows, columns = np.nonzero(np.arange(first, last + 1)[None, :] <= ends[:, None])
     pick = (rows, columns)
     return ScaleGrades(
         each, np.asarray(names, object), rows, (columns + first).astype(float), lowest[pick], highest[pick],
-        rule_low[pick], rule_high[pick], {each.item: np.isnan(low[pick])}, {}, {each.item: low[pick]},
+        rule_low[pick], rule_high[pick], {each.item: np.isnan(low[pick])},
+        {f"{each.item} of unmeasured days": _quiet(each, low)[pick]}, {each.item: low[pick]},
+        {f"{each.masked_by} up to {each.masked_days} days before: may be low": hidden[pick]} if each.masked_by else {},
     )  # fmt: skip
+
+
+def _hidden(table: object, codes: NDArray[np.intp], days: NDArray[np.intp], each: DayScale, shape: tuple) -> Flags:
+    """Return on which days a count that is not low proves nothing, because of a treatment up to some days before."""
+    hidden = np.zeros(shape, bool)
+    if not each.masked_by:
+        return hidden
+    given = ((table["item"] == each.masked_by) & (table["value"] > 0)).to_numpy()  # type: ignore[index,operator]
+    first, last = each.window
+    for later in range(each.masked_days):
+        day = days[given] + later
+        inside = (day >= first) & (day <= last)
+        hidden[codes[given][inside], day[inside] - first] = True
+    return hidden
 
 
 def _daily(
@@ -62,13 +79,16 @@ def _daily(
     return np.where(np.isinf(worst), np.nan, worst), np.where(np.isinf(mild), np.nan, mild)
 
 
-def judge_days(each: DayScale, worst: Array, mild: Array) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+def judge_days(
+    each: DayScale, worst: Array, mild: Array, hidden: Flags | bool = False
+) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """Return lowest grade, its cell, highest grade and its cell (patients, days) of daily counts.
 
     Args:
         each: the scale.
         worst: (patients, days of the window) the lowest count of each day, NaN where none was measured.
         mild: the same where two values contradict each other and the milder one is taken.
+        hidden: where a count that is not low proves nothing, e.g. after a transfusion.
     """
     shape = worst.shape
     results = (
@@ -79,17 +99,18 @@ def judge_days(each: DayScale, worst: Array, mild: Array) -> tuple[Numbers, Numb
         ],
     )
     for place, cell in enumerate(each.cells):
-        for met, (reached, rule) in zip(_met_days(each, cell, worst, mild), results, strict=True):
+        for met, (reached, rule) in zip(_met_days(each, cell, worst, mild, hidden), results, strict=True):
             met = met & (reached < cell.grade)
             reached[met], rule[met] = cell.grade, place
     (lowest, rule_low), (highest, rule_high) = results
     return lowest, rule_low, highest, rule_high
 
 
-def _met_days(each: DayScale, cell: DayCell, worst: Array, mild: Array) -> tuple[Flags, Flags]:
+def _met_days(each: DayScale, cell: DayCell, worst: Array, mild: Array, hidden: Flags | bool) -> tuple[Flags, Flags]:
     """Return on which days a cell is surely met, and on which it may be."""
     sure, may = (x <= cell.below if each.inclusive else x < cell.below for x in (mild, worst))
-    may = may | _perhaps_low(may, np.isnan(worst))
+    may = may | hidden
+    may = may | _perhaps_low(may, np.isnan(worst), each.quiet_gap)
     if cell.never_above:
         return tuple(_never_above(low) for low in (sure, may))  # type: ignore[return-value]
     enough = np.cumsum(sure, axis=1) >= each.measurements
@@ -121,12 +142,23 @@ def _never_above(low: Flags) -> Flags:
     return met
 
 
-def _perhaps_low(low: Flags, unknown: Flags) -> Flags:
-    """Return the unmeasured days of which a neighbouring measurement was low or does not exist."""
+def _quiet(each: DayScale, worst: Array) -> Flags:
+    """Return on which days an unmeasured day so far was taken as not low for some cell, because it lies in a gap."""
+    limit = min(cell.below for cell in each.cells)
+    unknown, low = np.isnan(worst), worst <= limit if each.inclusive else worst < limit
+    return np.logical_or.accumulate(unknown & ~_perhaps_low(low, unknown, each.quiet_gap), axis=1)
+
+
+def _perhaps_low(low: Flags, unknown: Flags, quiet_gap: int) -> Flags:
+    """Return the unmeasured days that may have been low.
+
+    They are those of which a neighbouring measurement was low, does not exist, or is farther away than a gap in which
+    nothing happens unseen.
+    """
     days = np.arange(low.shape[1])
     before = np.maximum.accumulate(np.where(unknown, -1, days), axis=1)
     after = np.minimum.accumulate(np.where(unknown, len(days), days)[:, ::-1], axis=1)[:, ::-1]
     rows = np.arange(low.shape[0])[:, None]
     low_before = np.where(before >= 0, low[rows, np.maximum(before, 0)], True)
     low_after = np.where(after < len(days), low[rows, np.minimum(after, len(days) - 1)], True)
-    return unknown & (low_before | low_after)
+    return unknown & (low_before | low_after | (after - before - 1 > quiet_gap))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.clinic.grading_rules import MARKS
 from livingdrug.clinic.grading_signs import CLEAR_DAYS
+from livingdrug.clinic.grading_tables import weakness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +29,8 @@ def episodes(scales: Iterable[ScaleGrades]) -> pd.DataFrame:
     An episode is a time with a lowest grade of 1 or more; 24 hours without one end it (assumed), so a later one is a
     recurrence. Columns: onset, earliest_onset (from when a grade was possible), maximum and highest_maximum,
     time_of_maximum, end (the first time without a grade; missing where none was charted), latest_end (the first time at
-    which no grade was possible), duration in days. Episode 0 holds the highest grade possible outside; it is 0 only
-    where that is sure.
+    which no grade was possible), duration in days, mark (the weakest proof of the rules that decided). Episode 0 holds
+    the highest grade possible outside; it is 0 only where that is sure.
     """
     import pandas as pd
 
@@ -65,8 +67,12 @@ def _segments(each: ScaleGrades) -> tuple[Places, Places]:
 def _sure(each: ScaleGrades, first: Places, last: Places) -> pd.DataFrame:
     import pandas as pd
 
-    highest = np.array([each.highest[a : b + 1].max() for a, b in zip(first, last, strict=True)], int)
-    peak = np.array([a + int(np.argmax(each.lowest[a : b + 1])) for a, b in zip(first, last, strict=True)], np.intp)
+    highest, lowest = (_greatest(values, first, last) for values in (each.highest, each.lowest))
+    rows = np.arange(len(each))
+    inside = np.repeat(np.arange(len(first)), last - first + 1)  # the episode of each row of an episode
+    row = rows[: len(inside)] - np.repeat(np.cumsum(last - first + 1) - (last - first + 1) - first, last - first + 1)
+    tops = np.flatnonzero(each.lowest[row] == lowest[inside])
+    peak = row[tops[np.searchsorted(inside[tops], np.arange(len(first)))]] if len(first) else first
     end, latest = _after(each, last, each.lowest == 0), _after(each, last, each.highest == 0)
     return pd.DataFrame(
         {
@@ -80,8 +86,17 @@ def _sure(each: ScaleGrades, first: Places, last: Places) -> pd.DataFrame:
             "end": end,
             "latest_end": latest,
             "duration": end - each.time[first],
+            "mark": np.array(MARKS, object)[_greatest(weakness(each), first, last)],
         }
     )
+
+
+def _greatest(values: NDArray[Any], first: Places, last: Places) -> Places:
+    """Return the greatest value of each stretch of rows, both ends counted."""
+    if not len(first):
+        return first
+    bounds = np.stack((first, last + 1), axis=1).reshape(-1)
+    return np.maximum.reduceat(np.append(values, values[:1]), bounds)[::2].astype(int)
 
 
 def _count_within(patients: Places) -> Places:
@@ -118,7 +133,8 @@ def _outside(each: ScaleGrades, covered: NDArray[np.bool_]) -> pd.DataFrame:
     import pandas as pd
 
     count = len(each.names)
-    highest, seen = np.zeros(count, int), np.zeros(count, bool)
+    highest, seen, weakest = np.zeros(count, int), np.zeros(count, bool), np.zeros(count, int)
+    np.maximum.at(weakest, each.patient[~covered], weakness(each)[~covered])
     np.maximum.at(highest, each.patient[~covered], each.highest[~covered])
     seen[each.patient[~covered]] = True
     places = np.flatnonzero(seen)
@@ -127,6 +143,6 @@ def _outside(each: ScaleGrades, covered: NDArray[np.bool_]) -> pd.DataFrame:
         {
             "place": places, "episode": 0, "onset": none, "earliest_onset": none, "maximum": 0,
             "highest_maximum": highest[places], "time_of_maximum": none, "end": none, "latest_end": none,
-            "duration": none,
+            "duration": none, "mark": np.array(MARKS, object)[weakest[places]],
         }
     )  # fmt: skip

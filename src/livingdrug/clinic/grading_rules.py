@@ -47,6 +47,7 @@ SIGNS: dict[str, tuple[str, ...]] = {
     "all_pressors": ("vasopressors", "vasopressin", "hypotension_other_cause"),
     "pressor_days": ("vasopressors", "vasopressin", "hypotension_other_cause"),
     "high_dose_pressor": ("vasopressors", "vasopressin", "vasopressor_dose", "hypotension_other_cause"),
+    "high_dose_hours": ("vasopressors", "vasopressin", "vasopressor_dose", "hypotension_other_cause"),
     "refractory_pressure": (
         "systolic_pressure", "age", "vasopressors", "vasopressin", "vasopressor_dose", "hypotension_other_cause",
     ),
@@ -70,6 +71,10 @@ SIGNS: dict[str, tuple[str, ...]] = {
 QUALIFIED: dict[str, tuple[str, ...]] = {
     "ice_score": ("age", "neurological_other_cause"),
     "capd_score": ("age", "neurological_other_cause"),
+    "cartox_score": ("neurological_other_cause",),
+    "generalised_seizure": ("neurological_other_cause",),
+    "papilloedema": ("neurological_other_cause", "intracranial_haemorrhage"),
+    "csf_pressure": ("neurological_other_cause", "intracranial_haemorrhage"),
     "consciousness": ("neurological_other_cause", "consciousness_other_cause"),
     "seizure": ("neurological_other_cause",),
     "motor_weakness": ("neurological_other_cause",),
@@ -150,7 +155,11 @@ class DayCell:
 
 @dataclass(frozen=True)
 class DayScale:
-    """A scale that counts days with low blood counts inside a window of days."""
+    """A scale that counts days with low blood counts inside a window of days.
+
+    ``masked_by`` is a treatment after which, for ``masked_days`` days, a count that is not low proves nothing. Up to
+    ``quiet_gap`` days without a count, between two counts that are not low, are taken as not low.
+    """
 
     name: str
     title: str
@@ -162,6 +171,9 @@ class DayScale:
     window: tuple[int, int]
     measurements: int
     cells: tuple[DayCell, ...]
+    quiet_gap: int
+    masked_by: str = ""
+    masked_days: int = 0
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -228,7 +240,8 @@ def _day_scale(name: str, table: dict[str, Any], about: dict[str, str]) -> DaySc
     first, last = table["window"]
     return DayScale(
         name=name, item=table["item"], inclusive=table["inclusive"], window=(first, last),
-        measurements=table.get("measurements", 1), cells=ordered, **about,
+        measurements=table.get("measurements", 1), cells=ordered, quiet_gap=table["quiet_gap"],
+        masked_by=table.get("masked_by", ""), masked_days=table.get("masked_days", 0), **about,
     )  # fmt: skip
 
 

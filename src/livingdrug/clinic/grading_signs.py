@@ -27,6 +27,7 @@ LOW_FLOW = 6.0  # L/min; PMC8021214 table 1
 HIGH_DOSE, HIGH_DOSE_BESIDE_VASOPRESSIN = 20.0, 10.0  # ug/min as norepinephrine; recalled from Lee 2014
 OXYGEN_IN_AIR = 21.0  # percent
 CLEAR_DAYS = 1.0  # assumed: 24 hours without any sign end an episode
+OF_ORGANS = ("creatinine_grade", "organ_grade", "transaminase_grade", "hyperinflammation")
 DEVICES = {word: code for code, word in enumerate(ITEMS["oxygen_device"].words)}
 # Grade of the need for oxygen that a device stands for (0: none, 2: low flow, 3: high flow, 4: positive pressure).
 DEVICE_LEVELS = np.array([0.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0, 4.1, 4.2])
@@ -40,7 +41,8 @@ def pressure_limit(age: Array) -> Array:
         age: years.
 
     Source:
-        Adults: PMC8021214 table 1. Children from 1 to 10 years 70 + 2 x age, infants 70: recalled (PALS).
+        Adults: PMC8021214 table 1. Children from 1 to 10 years 70 + 2 x age: ``mahadeo2019`` table 2. Infants 70:
+        recalled (PALS).
 
     Example:
         >>> pressure_limit(np.array([0.5, 3.0, 10.0, 11.0, 60.0])).tolist()
@@ -49,12 +51,13 @@ def pressure_limit(age: Array) -> Array:
     return np.where(age < 1, 70.0, np.where(age <= 10, 70.0 + 2.0 * age, ADULT_LIMIT))
 
 
-def signs(values: Values, baseline: Values) -> dict[str, Array]:
+def signs(values: Values, baseline: Values, *, organs: bool = True) -> dict[str, Array]:
     """Return all signs of charts without a gap that do not depend on earlier times.
 
     Args:
         values: item -> values (n,), in the items' units, none missing; "by_capd" is 1 where CAPD stands for ICE.
         baseline: item -> the last value at or before infusion (n,); missing (NaN) where there is none.
+        organs: False leaves out the signs of the laboratory (``OF_ORGANS``).
 
     Returns:
         Sign -> values (n,), and the items that a table asks for by their own name.
@@ -64,7 +67,8 @@ def signs(values: Values, baseline: Values) -> dict[str, Array]:
     found |= _pressure_signs(values)
     found |= _oxygen_signs(values, baseline)
     found |= _brain_signs(values)
-    found |= _organ_signs(values, baseline)
+    if organs:
+        found |= _organ_signs(values, baseline)
     for name, cause in (("crs", "crs"), ("icans", "icans"), ("iec_hs", "iec_hs")):
         found[f"died_of_{name}"] = _as_number(values["death_cause"] == DEATHS[cause])
     found["died_neurologically"] = _as_number(
@@ -138,6 +142,10 @@ def _brain_signs(values: Values) -> dict[str, Array]:
         "motor_weakness": np.where(counted, values["motor_weakness"], 0.0),
         "oedema": np.where(swollen, values["oedema"], 0.0),
         "raised_pressure_signs": np.where(swollen, values["raised_pressure_signs"], 0.0),
+        "cartox_score": np.where(counted, values["cartox_score"], ITEMS["cartox_score"].mildest),
+        "generalised_seizure": np.where(counted, values["generalised_seizure"], 0.0),
+        "papilloedema": np.where(swollen, values["papilloedema"], 0.0),
+        "csf_pressure": np.where(swollen, values["csf_pressure"], ITEMS["csf_pressure"].mildest),
     }
 
 
@@ -190,22 +198,31 @@ class Memory:
         masked: since then a drug that hides fever was given.
         clear_since: since when (days) there has been no sign; infinite while there is one.
         pressor_since: since when (days) a vasopressor runs; infinite while none does.
+        high_since: since when (days) its dose is high; infinite while it is not.
+        seen: the time before (days).
+        earliest: a high dose may have begun right after the time before, not only when it was first charted.
     """
 
     begun: NDArray[np.bool_]
     masked: NDArray[np.bool_]
     clear_since: Array
     pressor_since: Array
+    high_since: Array
+    seen: Array
+    earliest: bool = False
 
     @classmethod
-    def fresh(cls, count: int) -> Memory:
+    def fresh(cls, count: int, *, earliest: bool = False) -> Memory:
         """Return the memory of so many patients before their first time."""
-        none = np.zeros(count, bool)
-        return cls(none, none, np.full(count, np.inf), np.full(count, np.inf))
+        none, never = np.zeros(count, bool), np.full(count, np.inf)
+        return cls(none, none, never, never, never, -never, earliest)
 
     def first(self, count: int) -> Memory:
         """Return the memory of the first ``count`` patients."""
-        return Memory(self.begun[:count], self.masked[:count], self.clear_since[:count], self.pressor_since[:count])
+        return Memory(
+            self.begun[:count], self.masked[:count], self.clear_since[:count], self.pressor_since[:count],
+            self.high_since[:count], self.seen[:count], self.earliest,
+        )  # fmt: skip
 
 
 def follow(memory: Memory, found: Values, time: Array) -> tuple[Memory, dict[str, Array]]:
@@ -232,6 +249,9 @@ def follow(memory: Memory, found: Values, time: Array) -> tuple[Memory, dict[str
     clear_since = np.where(sign, np.inf, np.minimum(np.where(ended, np.inf, memory.clear_since), time))
     running = found["pressors"] >= 1
     pressor_since = np.where(running, np.minimum(memory.pressor_since, time), np.inf)
-    after = Memory(begun, masked, clear_since, pressor_since)
+    high = found["high_dose_pressor"] > 0
+    high_since = np.where(high, np.minimum(memory.high_since, memory.seen if memory.earliest else time), np.inf)
+    after = Memory(begun, masked, clear_since, pressor_since, high_since, time, memory.earliest)
     days = np.where(running, time - pressor_since, 0.0)
-    return after, {"febrile": _as_number(febrile), "pressor_days": days}
+    hours = np.where(high, 24.0 * (time - high_since), 0.0)
+    return after, {"febrile": _as_number(febrile), "pressor_days": days, "high_dose_hours": hours}

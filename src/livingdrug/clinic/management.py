@@ -33,8 +33,10 @@ from livingdrug.clinic.management_rules import (
     Step,
     dexamethasone_equivalent,
     findings_of_rules,
+    label_rule,
     management_rule,
     management_rules,
+    missing_management,
     monitoring,
     regimens,
     rule_table,
@@ -54,8 +56,10 @@ __all__ = [
     "TreatmentState",
     "decide",
     "dexamethasone_equivalent",
+    "label_rule",
     "management_rule",
     "management_rules",
+    "missing_management",
     "monitoring",
     "rule_table",
 ]
@@ -258,7 +262,7 @@ class Decision:
         rows = []
         for row, place in np.argwhere(self.step >= 0):
             step, regimen = self.rule.steps[self.step[row, place]], regimens()[self.regimen[row, place]]
-            mark = max(step.mark, regimen.mark, key=MARKS.index)
+            mark = max(step.mark, regimen.mark, "assumed" if step.assumed else "read", key=MARKS.index)
             who = row if patients is None else patients[row]
             what = (regimen.drug, self.mg[row, place], regimen.route, HELD[self.held[row, place]])
             why = (self.rule.name, step.id, step.strength, step.text, step.source, step.place, mark, NOTE)
@@ -390,6 +394,9 @@ def _conditions(line: Step, column: int, grades: CohortGrades, state: TreatmentS
     if line.syndrome and line.days_over >= 0:
         since = state.ill_since[:, SYNDROMES.index(line.syndrome)]
         applies &= time - np.nan_to_num(since, nan=time) > line.days_over
+    if line.syndrome and (line.onset_before < np.inf or line.onset_from > -np.inf):
+        began = np.nan_to_num(state.ill_since[:, SYNDROMES.index(line.syndrome)], nan=time)
+        applies &= (began < line.onset_before) & (began >= line.onset_from)
     for name, least in line.doses_before.items():
         applies &= state.count[:, CLASSES.index(name)] >= least
     for name, hours in line.after.items():

@@ -32,8 +32,10 @@ __all__ = [
     "Step",
     "dexamethasone_equivalent",
     "findings_of_rules",
+    "label_rule",
     "management_rule",
     "management_rules",
+    "missing_management",
     "monitoring",
     "regimens",
     "rule_table",
@@ -42,6 +44,7 @@ __all__ = [
 Reals = NDArray[np.float64]
 FILE = Path(__file__).with_name("rules") / "management.toml"
 NOTE = "not for clinical use"
+REGIONS = ("US", "EU")
 CLASSES = ("tocilizumab", "steroid", "anakinra")
 """Classes of drugs, in the order of the class axis of all arrays of a decision."""
 
@@ -102,6 +105,7 @@ class Step:
         strength: ``"give"`` or ``"consider"``.
         with_crs: only with (True) or without (False) CRS.
         days_over: only if the syndrome has lasted longer than this, in days.
+        onset_before, onset_from: only if the syndrome began before, or on or after, this day after the infusion.
         after: class -> hours since the start of its present course without improvement.
         doses_before: class -> doses that must have been given before.
         on: name of the regimen that must be running in the same class.
@@ -122,6 +126,8 @@ class Step:
     strength: str = "give"
     with_crs: bool | None = None
     days_over: float = -math.inf
+    onset_before: float = math.inf
+    onset_from: float = -math.inf
     after: Mapping[str, float] = field(default_factory=dict)
     doses_before: Mapping[str, int] = field(default_factory=dict)
     on: str = ""
@@ -233,6 +239,32 @@ def management_rule(name: str) -> Rule:
     return Rule(name=name, steps=(*steps, *base), **values)
 
 
+def label_rule(product: str) -> Rule:
+    """Return the rule that writes down today's US label of a product, as far as it was read or is recalled.
+
+    Raises:
+        InputError: a product whose label is not here; ``missing_management`` says why.
+
+    Example:
+        >>> label_rule("tisa-cel").name, label_rule("cilta-cel").mark
+        ('tisa-cel-label-2025', 'recalled')
+    """
+    labels = _file()["labels"]
+    if product not in labels:
+        raise InputError(unknown_name("product with a label rule", product, labels) + "; see missing_management()")
+    return management_rule(labels[product])
+
+
+def missing_management() -> dict[str, str]:
+    """Return what is not in the rules: title -> why.
+
+    Example:
+        >>> "not found" in missing_management()["US label of obecabtagene autoleucel"]
+        True
+    """
+    return {table["title"]: table["why"] for table in _file()["missing"].values()}
+
+
 def rule_table(rule: Rule | str) -> pd.DataFrame:
     """Return the steps of a rule, one per line: when, what, the source, and whether it was read or recalled."""
     import pandas as pd
@@ -250,7 +282,7 @@ def rule_table(rule: Rule | str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Monitoring:
-    """How a centre in the United States watches its patients after the infusion; NaN where the rule is not known.
+    """How a centre watches its patients after the infusion; NaN where the rule is not known.
 
     Attributes:
         daily_days: days of daily visits; 0 where visits are rarer.
@@ -274,11 +306,16 @@ class Monitoring:
     note: str
 
 
-def monitoring(product: str, infused_on: dt.date) -> Monitoring:
-    """Return the monitoring rules for a product infused on a date: they changed on 26 June 2025.
+def monitoring(product: str, infused_on: dt.date, region: str = "US") -> Monitoring:
+    """Return the monitoring rules for a product infused on a date: in the United States they changed on 26 June 2025.
+
+    Args:
+        product: name of the product.
+        infused_on: date of the infusion; the European rules are those of today.
+        region: ``"US"`` or ``"EU"``.
 
     Raises:
-        InputError: a product without a rule, or a date that is none.
+        InputError: a product without a rule, another region, or a date that is none.
 
     Example:
         >>> monitoring("axi-cel", dt.date(2024, 5, 1)).stay_near_days
@@ -288,15 +325,18 @@ def monitoring(product: str, infused_on: dt.date) -> Monitoring:
     """
     if not isinstance(infused_on, dt.date):
         raise InputError(f"monitoring needs the date of the infusion, got {infused_on!r:.40}")
+    if region not in REGIONS:
+        raise InputError(unknown_name("region", region, REGIONS))
     day = infused_on.date() if isinstance(infused_on, dt.datetime) else infused_on
     table = _file()["monitoring"]
-    values = table["before"] if day < table["before"]["until"] else table["since"]
+    in_time = "before" if day < table["before"]["until"] else "since"
+    values = table["europe" if region == "EU" else in_time]
     daily, visits = values["daily_days"], values.get("visits_in_first_week", {})
     if product not in daily and product not in visits:
-        raise InputError(unknown_name("product with a monitoring rule", product, {**daily, **visits}))
+        raise InputError(unknown_name(f"product with a monitoring rule in the {region}", product, {**daily, **visits}))
     return Monitoring(
         daily_days=float(daily.get(product, 0)),
-        visits_in_first_week=float(visits.get(product, 7)),
+        visits_in_first_week=float(visits.get(product, math.nan if math.isnan(daily.get(product, 0)) else 7)),
         stay_near_days=float(values["stay_near_days"]),
         no_driving_days=float(values["no_driving_days"]),
         rems=values["rems"],

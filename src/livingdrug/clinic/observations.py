@@ -9,7 +9,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from livingdrug.clinic.observations_items import INFUSION, ITEMS, Item
 from livingdrug.clinic.observations_units import convert_observation, unit_factors, units_of
+from livingdrug.clinic.observations_weight import without_kilograms
 from livingdrug.errors import InputError, nearest_names, unknown_name
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def observe(table: Any, *, infusion: Infusion = None, strict: bool = False) -> O
     rows = _as_table(table)
     report = _Report()
     rows = _with_times(rows, infusion, report)
+    rows = without_kilograms(rows, report.add)
     rows = _with_values(rows, report)
     rows = _without_repeats(rows, report)
     report.add(rows[rows["time"] < 0], "time before infusion", BASELINE)
@@ -83,7 +85,7 @@ def _as_table(table: Any) -> Any:
     import pandas as pd
 
     if not isinstance(table, pd.DataFrame):
-        table = pd.DataFrame(list(table), columns=COLUMNS[: max(map(len, table), default=len(COLUMNS))])  # type: ignore[arg-type]
+        table = _of_rows(table)
     missing = [name for name in COLUMNS[:4] if name not in table]
     if missing:
         raise InputError(
@@ -98,6 +100,21 @@ def _as_table(table: Any) -> Any:
         if not isinstance(rows[name].dtype, pd.CategoricalDtype):
             rows[name] = rows[name].astype("category")
     return rows.reset_index(drop=True)
+
+
+def _of_rows(table: Any) -> Any:
+    """Return rows of (patient, time, item, value, unit) as a table; the unit may be left out of all."""
+    import pandas as pd
+
+    if not isinstance(table, Iterable) or isinstance(table, str | bytes | Mapping):
+        raise InputError(f"a chart is a table, or rows of ({', '.join(COLUMNS)}), got {type(table).__name__}")
+    rows = list(table)
+    widths = [len(row) if isinstance(row, Sequence) and not isinstance(row, str) else 0 for row in rows]
+    usual = 4 if 4 in widths and 5 not in widths else 5
+    for number, (width, row) in enumerate(zip(widths, rows, strict=True), start=1):
+        if width != usual:
+            raise InputError(f"a row of a chart is ({', '.join(COLUMNS)}), got {row!r:.60} in row {number}")
+    return pd.DataFrame(rows, columns=COLUMNS[:usual])  # type: ignore[arg-type]
 
 
 class _Report:
@@ -139,17 +156,22 @@ def _with_times(rows: Any, infusion: Infusion, report: _Report) -> Any:
     """Return the rows with their time in days since infusion; rows without one are reported and left out."""
     import pandas as pd
 
-    blank = rows["patient"].isna() | (rows["patient"].astype(str).str.strip() == "") if _is_text(rows) else None
-    if blank is not None and blank.any():
+    blank = _blank(rows["patient"])
+    if blank.any():
         report.add(rows[blank], "no patient", SET_ASIDE)
         rows = rows[~blank]
     rows = rows.rename(columns={"time": "given"})
+    rows["given"] = _plain_times(rows["given"])
     if pd.api.types.is_numeric_dtype(rows["given"]) and not pd.api.types.is_bool_dtype(rows["given"]):
         rows["time"] = rows["given"].astype(float)
     else:
-        rows["time"] = pd.to_numeric(rows["given"], errors="coerce")
-        rows = _dated(rows, infusion, report)
-    rows = rows[rows["item"].astype(object).map(_plain_name) != INFUSION] if _has_infusion(rows) else rows
+        values, codes = distinct(rows["given"])
+        days = _floats(values)
+        if np.isnan(days).any():
+            rows = _dated(rows, values, codes, days, infusion, report)
+        else:
+            rows["time"] = rows["given"] = days[codes]
+    rows = rows[~_is_infusion(rows["item"])] if _has_infusion(rows) else rows
     bad = ~(rows["time"].abs() <= WIDEST_TIME)
     if bad.any():
         given = rows.loc[bad, "given"].map(_shown).astype(object)
@@ -158,41 +180,108 @@ def _with_times(rows: Any, infusion: Infusion, report: _Report) -> Any:
     return rows
 
 
-def _is_text(rows: Any) -> bool:
+def _plain_times(given: Any) -> Any:
+    """Return times as numbers of days or as text, whatever kind of column they came in."""
     import pandas as pd
 
-    return not pd.api.types.is_integer_dtype(rows["patient"])
+    if pd.api.types.is_bool_dtype(given):
+        return given.map(str).astype(object)
+    if pd.api.types.is_timedelta64_dtype(given):
+        return given.dt.total_seconds() / 86400
+    if pd.api.types.is_datetime64_any_dtype(given):
+        codes, times = pd.factorize(given, use_na_sentinel=False)
+        texts = pd.Categorical.from_codes(codes, [str(time.isoformat()) for time in times])
+        return pd.Series(texts, index=given.index)
+    return given
+
+
+def _floats(values: Any) -> np.ndarray:
+    """Return numbers, NaN for what is none."""
+    import pandas as pd
+
+    try:
+        found = pd.to_numeric(values, errors="coerce")
+        if not pd.api.types.is_complex_dtype(found):
+            return np.asarray(found, float)
+    except OverflowError:
+        pass
+    return np.array([_float(value) for value in values], float)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
+
+
+def distinct(column: Any) -> tuple[Any, np.ndarray]:
+    """Return values of a column such that text that is often repeated is read once, and for each row its place."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype) and not column.isna().any():
+        codes = column.cat.codes.to_numpy()
+        used = np.flatnonzero(np.bincount(codes, minlength=len(column.cat.categories)))
+        place = np.zeros(len(column.cat.categories), np.intp)
+        place[used] = np.arange(len(used))
+        return pd.Series(np.asarray(column.cat.categories[used], object), dtype=object), place[codes]
+    if isinstance(column.dtype, pd.StringDtype) and not column.isna().any():
+        codes, names = pd.factorize(column)
+        return pd.Series(np.asarray(names, object), dtype=object), codes
+    return column.reset_index(drop=True), np.arange(len(column))
+
+
+def _blank(patients: Any) -> np.ndarray:
+    """Return which rows name no patient."""
+    import pandas as pd
+
+    if pd.api.types.is_integer_dtype(patients):
+        return np.zeros(len(patients), bool)
+    values, codes = distinct(patients)
+    return (values.isna() | (values.astype(str).str.strip() == "")).to_numpy()[codes]
+
+
+def _is_infusion(items: Any) -> np.ndarray:
+    named = [_plain_name(name) == INFUSION for name in items.cat.categories]
+    return np.array([*named, False])[items.cat.codes.to_numpy()]
 
 
 def _has_infusion(rows: Any) -> bool:
     return any(_plain_name(name) == INFUSION for name in rows["item"].cat.categories)
 
 
-def _dated(rows: Any, infusion: Infusion, report: _Report) -> Any:
-    """Turn dates into days since each patient's infusion."""
+def _dated(rows: Any, values: Any, codes: np.ndarray, days: np.ndarray, infusion: Infusion, report: _Report) -> Any:
+    """Turn dates into days since each patient's infusion.
+
+    ``values``: the distinct times; ``codes``: the place of each row in them; ``days``: as numbers, NaN for dates.
+    """
     import pandas as pd
 
-    dated = rows["time"].isna()
-    text = rows.loc[dated, "given"].astype(str).str.strip()
+    dated = np.isnan(days)
+    text = values[dated].astype(str).str.strip()
     zoned = text.str.contains(_ZONE) & text.str.contains(r"\d[T ]\d", regex=True)
-    moments = pd.to_datetime(text.where(zoned), utc=True, format="ISO8601", errors="coerce")
-    report.add(rows.loc[moments[moments.isna() & ~zoned].index], _no_zone(rows, moments, zoned), SET_ASIDE)
-    report.add(rows.loc[moments[moments.isna() & zoned].index], "the time cannot be read", SET_ASIDE)
-    rows = rows.drop(index=moments[moments.isna()].index)
-    moments = moments.dropna()
+    read = pd.to_datetime(text.where(zoned), utc=True, format="ISO8601", errors="coerce").reindex(values.index)
+    zoned = zoned.reindex(values.index, fill_value=True).to_numpy(bool)
+    unread = dated & read.isna().to_numpy()
+    bare = (unread & ~zoned)[codes]
+    report.add(rows[bare], _no_zone(rows["given"][bare]), SET_ASIDE)
+    report.add(rows[(unread & zoned)[codes]], "the time cannot be read", SET_ASIDE)
+    rows["time"] = days[codes]
+    moments = read.take(codes).set_axis(rows.index)[dated[codes] & ~unread[codes]]
+    rows = rows[~unread[codes]]
     starts = _starts(rows.loc[moments.index], moments, infusion)
     unknown = starts[starts.isna()].index
     report.add(rows.loc[unknown], "the time of the infusion is not known (a row 'infusion', or infusion=)", SET_ASIDE)
-    rows = rows.drop(index=unknown)
-    days = (moments - starts).dt.total_seconds() / 86400
-    rows.loc[days.dropna().index, "time"] = days.dropna()
+    rows = rows.drop(index=unknown) if len(unknown) else rows.copy()
+    since = (moments - starts).dt.total_seconds() / 86400
+    rows.loc[since.dropna().index, "time"] = since.dropna()
     return rows
 
 
-def _no_zone(rows: Any, moments: Any, zoned: Any) -> Any:
-    given = rows.loc[moments[moments.isna() & ~zoned].index, "given"].astype(str).str[:40]
+def _no_zone(given: Any) -> Any:
     return (
-        "the time " + given + " is neither a number of days nor a date with time and zone (2026-01-31T08:00:00+01:00)"
+        "the time " + given.astype(object).map(_shown).astype(object) + " is neither a number of days nor a date with "
+        "time and zone (2026-01-31T08:00:00+01:00)"
     )
 
 
@@ -200,16 +289,17 @@ def _starts(rows: Any, moments: Any, infusion: Infusion) -> Any:
     """Return the time of infusion of each dated row, by the argument or by the chart's own rows."""
     import pandas as pd
 
-    charted = rows[rows["item"].astype(object).map(_plain_name) == INFUSION] if _has_infusion(rows) else rows.iloc[:0]
+    charted = rows[_is_infusion(rows["item"])] if _has_infusion(rows) else rows.iloc[:0]
     known: dict[Any, Any] = {}
     for index in moments[charted.index].sort_values(ascending=False).index:  # the first infusion counts
         known[charted.at[index, "patient"]] = moments[index]
+    codes, names = pd.factorize(rows["patient"])
     if isinstance(infusion, Mapping):
         known |= {patient: _moment(when) for patient, when in infusion.items()}
     elif infusion is not None:
-        known |= dict.fromkeys(rows["patient"].unique(), _moment(infusion))
-    starts = rows["patient"].map(known)
-    return pd.to_datetime(starts, utc=True)
+        known |= dict.fromkeys(names, _moment(infusion))
+    starts = pd.to_datetime(pd.Series([known.get(name) for name in names], dtype=object), utc=True)
+    return starts.take(codes).set_axis(rows.index)
 
 
 def _moment(when: datetime | str) -> Any:
@@ -236,24 +326,39 @@ def _with_values(rows: Any, report: _Report) -> Any:
     codes = rows["item"].cat.codes.to_numpy()
     unit_names = [str(name) for name in rows["unit"].cat.categories]
     unit_codes = rows["unit"].cat.codes.to_numpy()
-    number, problem = np.full(len(rows), np.nan), np.full(len(rows), None, object)
-    for code in np.unique(codes):
+    number, wrong = np.full(len(rows), np.nan), []
+    for code in _used(codes):
         at = np.flatnonzero(codes == code)
         name = names[code] if code >= 0 else ""
         if name not in ITEMS:
-            problem[at] = _unknown_item(name)
+            wrong.append((at, np.full(len(at), _unknown_item(name), object)))
             continue
-        given = rows["value"].iloc[at]
-        for unit in np.unique(unit_codes[at]):
-            some = unit_codes[at] == unit
+        given, own = rows["value"].iloc[at], unit_codes[at]
+        for unit in _used(own):
+            some = own == unit
             text = unit_names[unit] if unit >= 0 else ""
-            number[at[some]], problem[at[some]] = _numbers(given[some], ITEMS[name], text)
-    bad = np.fromiter((text is not None for text in problem), bool, len(problem))
-    report.add(rows[bad], problem[bad], SET_ASIDE)
+            values, places = distinct(given[some])
+            found, problem = _numbers(values, ITEMS[name], text)
+            number[at[some]] = found[places]
+            if problem is not None:
+                problem = problem[places]
+                bad = np.array([text is not None for text in problem])
+                wrong.append((at[some][bad], problem[bad]))
+    unusable = np.zeros(len(rows), bool)
+    if wrong:
+        at, problem = (np.concatenate(parts) for parts in zip(*wrong, strict=True))
+        by_row = np.argsort(at)
+        report.add(rows.iloc[at[by_row]], problem[by_row], SET_ASIDE)
+        unusable[at] = True
     order = {name: code for code, name in enumerate(ITEMS)}
     known = np.array([order.get(name, -1) for name in names] + [-1])[codes]
     rows = rows.assign(number=number, item=pd.Categorical.from_codes(known, list(ITEMS)))
-    return rows[~bad] if bad.any() else rows
+    return rows[~unusable] if wrong else rows
+
+
+def _used(codes: np.ndarray) -> list[int]:
+    """Return the codes that occur, in rising order; -1 stands for none."""
+    return (np.flatnonzero(np.bincount(codes + 1)) - 1).tolist()
 
 
 def _unknown_item(name: str) -> str:
@@ -261,8 +366,8 @@ def _unknown_item(name: str) -> str:
     return f"unknown item {name[:40]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _numbers(given: Any, one: Item, unit: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values in the item's unit, and for each what is wrong with it (None if nothing)."""
+def _numbers(given: Any, one: Item, unit: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the values in the item's unit, and for each what is wrong with it (None if nothing); None: all right."""
     import pandas as pd
 
     problem = np.full(len(given), None, object)
@@ -275,15 +380,15 @@ def _numbers(given: Any, one: Item, unit: str) -> tuple[np.ndarray, np.ndarray]:
         given = _coded(given, one)
     elif pd.api.types.is_bool_dtype(given):
         given = given.astype(object).map(str)
-    raw = pd.to_numeric(given, errors="coerce")
-    raw = np.asarray(raw, float)
-    number = raw * factors[0] + factors[1]
+    number = _floats(given) * factors[0] + factors[1]
     if factors != (1.0, 0.0):
         number = np.round(number, 10)  # 100.4 degF is 38 degC, not 37.99999999999999
     unread = ~np.isfinite(number)
     outside = ~unread & ((number < one.least) | (number > one.most))
-    if one.words:
+    if one.words or one.whole:
         outside |= ~unread & (number != np.round(number))
+    if not (unread | outside).any():
+        return number, None
     for at in np.flatnonzero(unread | outside):
         shown = _shown(given.iloc[at])
         problem[at] = f"not a number: {shown!r}" if unread[at] and not one.words else _impossible(shown, unit, one)
@@ -298,6 +403,7 @@ def _impossible(shown: str, unit: str, one: Item) -> str:
     if one.words:
         return f"impossible value: {shown!r}, possible are {', '.join(one.words)}"
     kept = f" {one.unit}" if unit.strip() != one.unit and one.unit != "1" else ""
+    kept += " in whole numbers" if one.whole else ""
     return f"impossible value: {shown} {unit}".rstrip() + f", possible is {one.least:g} to {one.most:g}{kept}"
 
 

@@ -5,7 +5,8 @@ an item's name; drugs by the word in their name. Whatever is not understood is r
 
 Source:
     Names and shapes of the fields: ``fhirr5``; R4 says ``effective[x]`` where R5 says ``occurence[x]`` (so spelt), and
-    ``medicationCodeableConcept`` where R5 says ``medication.concept``. LOINC codes are recalled.
+    ``medicationCodeableConcept`` where R5 says ``medication.concept``. LOINC codes are recalled; those of oxygen were
+    read in the value set of vital signs of US Core, and all have the right check digit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OWN_CODES = "urn:livingdrug:item"
 LOINC = "http://loinc.org"
 LOINC_ITEMS = {
     "8310-5": "temperature", "8480-6": "systolic_pressure", "8867-4": "heart_rate", "59408-5": "spo2",
-    "2708-6": "spo2", "3151-8": "oxygen_flow", "3150-6": "fio2", "1988-5": "crp", "2276-4": "ferritin",
+    "2708-6": "spo2", "3151-8": "oxygen_flow", "3150-0": "fio2", "1988-5": "crp", "2276-4": "ferritin",
     "2532-0": "ldh", "14804-9": "ldh", "2160-0": "creatinine", "1920-8": "ast", "1742-6": "alt",
     "1975-2": "bilirubin", "3255-7": "fibrinogen", "2571-8": "triglycerides", "751-8": "anc", "26499-4": "anc",
     "777-3": "platelets", "26515-7": "platelets", "718-7": "haemoglobin", "26881-3": "il6", "29463-7": "weight",
@@ -32,7 +33,8 @@ LOINC_ITEMS = {
 DRUGS = {
     "tocilizumab": "tocilizumab", "anakinra": "anakinra", "dexamethasone": "steroid", "prednisone": "steroid",
     "prednisolone": "steroid", "hydrocortisone": "steroid", "acetaminophen": "antipyretic",
-    "paracetamol": "antipyretic", "ibuprofen": "antipyretic", "metamizole": "antipyretic", "leucel": INFUSION,
+    "paracetamol": "antipyretic", "ibuprofen": "antipyretic", "metamizole": "antipyretic", "filgrastim": "g_csf",
+    "lenograstim": "g_csf", "leucel": INFUSION,
 }  # fmt: skip
 VASOPRESSORS = ("norepinephrine", "noradrenaline", "phenylephrine", "epinephrine", "adrenaline", "dopamine")
 FINAL = ("final", "amended", "corrected", "preliminary")
@@ -62,11 +64,13 @@ def read_bundle(content: bytes | str, *, infusion: Infusion = None, strict: bool
     rows: Rows = []
     unused: Rows = []
     pressors: Rows = []
-    for number, entry in enumerate(_entries(content), start=1):
+    entries = _entries(content)
+    drugs = _drugs(entries)
+    for number, entry in enumerate(entries, start=1):
         try:
-            _read_entry(entry, number, rows, pressors)
+            _read_entry(entry, number, rows, pressors, drugs)
         except _Unusable as why:
-            unused.append((number, "", "", "", "", str(why), SET_ASIDE))
+            unused.append((number, *_as_far_as_read(entry), str(why), SET_ASIDE))
     rows += _running(pressors)
     chart = observe(pd.DataFrame(rows, columns=[*COLUMNS, "row"]), infusion=infusion, strict=strict)
     if strict and unused:
@@ -102,7 +106,44 @@ def _whole(text: str) -> int | float:
     return int(text) if len(text) < 20 else float(text)
 
 
-def _read_entry(entry: Any, number: int, rows: Rows, pressors: Rows) -> None:
+def _drugs(entries: list[Any]) -> dict[str, Any]:
+    """Return the code of each Medication of the bundle, by the ways in which an administration may refer to it."""
+    found: dict[str, Any] = {}
+    for entry in entries:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(resource, dict) and resource.get("resourceType") == "Medication":
+            names = (entry.get("fullUrl"), f"Medication/{resource.get('id')}")
+            found |= {name: resource.get("code") for name in names if isinstance(name, str)}
+    return found
+
+
+def _as_far_as_read(entry: Any) -> tuple[str, str, str, str]:
+    """Return patient, item, value and unit of an entry that cannot be used, as far as they stand in it."""
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    if not isinstance(resource, dict):
+        return "", "", "", ""
+    try:
+        patient = _patient(resource)
+    except _Unusable:
+        patient = ""
+    code = resource.get("code", resource.get("medicationCodeableConcept"))
+    quantity = resource.get("valueQuantity")
+    quantity = quantity if isinstance(quantity, dict) else {}
+    value = quantity.get("value", resource.get("valueString", ""))
+    sign, unit = (quantity.get(key) for key in ("comparator", "unit"))
+    words = f"{sign if isinstance(sign, str) else ''}{_scalar(value)}"
+    return patient, (_item_of(code) or _name_of(code))[:60], words[:40], unit[:20] if isinstance(unit, str) else ""
+
+
+def _name_of(code: Any) -> str:
+    """Return the words of a code, or its symbol where it has none."""
+    if words := _words_of(code):
+        return words
+    codings = [c for c in _list(code.get("coding")) if isinstance(c, dict)] if isinstance(code, dict) else []
+    return next((symbol for c in codings if isinstance(symbol := c.get("code"), str)), "")
+
+
+def _read_entry(entry: Any, number: int, rows: Rows, pressors: Rows, drugs: dict[str, Any]) -> None:
     resource = entry.get("resource") if isinstance(entry, dict) else None
     if not isinstance(resource, dict):
         raise _Unusable("an entry without a resource")
@@ -110,8 +151,8 @@ def _read_entry(entry: Any, number: int, rows: Rows, pressors: Rows) -> None:
     if kind == "Observation":
         rows += _observation(resource, number)
     elif kind == "MedicationAdministration":
-        _medication(resource, number, rows, pressors)
-    elif kind != "Patient":
+        _medication(resource, number, rows, pressors, drugs)
+    elif kind not in ("Patient", "Medication"):
         raise _Unusable(f"a resource that is not read: {kind!s:.40}")
 
 
@@ -129,7 +170,7 @@ def _observation(resource: dict[str, Any], number: int) -> Rows:
         value, unit = _value_of(part)
         found.append((patient, when, name, value, unit, number))
     if not found:
-        raise _Unusable(f"an Observation of something unknown: {_words_of(resource.get('code'))[:60]!r}")
+        raise _Unusable(f"an Observation of something unknown: {_name_of(resource.get('code'))[:60]!r}")
     return found
 
 
@@ -188,14 +229,27 @@ def _scalar(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else f"{value!r:.40}"
 
 
-def _medication(resource: dict[str, Any], number: int, rows: Rows, pressors: Rows) -> None:
+def _concept(resource: dict[str, Any], drugs: dict[str, Any]) -> Any:
+    """Return the drug of an administration: its code (R4, R5), or that of the Medication to which it refers."""
+    new = resource.get("medication")
+    new = new if isinstance(new, dict) else {}
+    concept = resource.get("medicationCodeableConcept") or new.get("concept")
+    reference = resource.get("medicationReference") or new.get("reference")
+    if concept is not None or not isinstance(reference, dict):
+        return concept
+    place = reference.get("reference")
+    for inner in _list(resource.get("contained")):
+        if isinstance(inner, dict) and place == f"#{inner.get('id')}":
+            return inner.get("code")
+    known = drugs.get(place) if isinstance(place, str) else None
+    return known if known is not None else {"text": reference.get("display")}
+
+
+def _medication(resource: dict[str, Any], number: int, rows: Rows, pressors: Rows, drugs: dict[str, Any]) -> None:
     status = resource.get("status")
     if status not in GIVEN:
         raise _Unusable(f"a MedicationAdministration with the status {status!r:.40}")
-    concept = resource.get("medicationCodeableConcept")
-    if concept is None and isinstance(resource.get("medication"), dict):
-        concept = resource["medication"].get("concept")
-    name = _words_of(concept).lower()
+    name = _words_of(_concept(resource, drugs)).lower()
     patient = _patient(resource)
     start, end = _when(resource, ("effective", "occurence", "occurrence"))
     drug = next((item for word, item in DRUGS.items() if word in name), None)
@@ -204,6 +258,8 @@ def _medication(resource: dict[str, Any], number: int, rows: Rows, pressors: Row
         rows.append((patient, start, drug, 1, "", number))
     elif pressor is not None or "vasopressin" in name:
         pressors.append((patient, start, end, pressor or "vasopressin", number))
+    elif not name:
+        raise _Unusable("a drug without a name (a reference to a Medication that is not in the bundle?)")
     else:
         raise _Unusable(f"a drug that no rule asks for: {name[:60]!r}")
 
@@ -216,11 +272,15 @@ def _running(pressors: Rows) -> Rows:
         return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
 
     moments = [(p, (moment(b), moment(e)), (b, e), drug, number) for p, b, e, drug, number in pressors]
+    of_patient: dict[str, list[Any]] = {}
+    for patient, times, _, drug, _ in moments:
+        of_patient.setdefault(patient, []).append((*times, drug))
     found: Rows = []
-    for patient, (_, _), texts, _, number in moments:
-        for text in filter(None, texts):
-            at = moment(text)
-            run = {d for p, (b, e), _, d, _ in moments if p == patient and b <= at and (b == at or not e <= at)}
+    for patient, times, texts, _, number in moments:
+        for text, at in zip(texts, times, strict=True):
+            if not text:
+                continue
+            run = {d for b, e, d in of_patient[patient] if b <= at and (b == at or not e <= at)}
             found.append((patient, text, "vasopressors", len(run - {"vasopressin"}), "", number))
             found.append((patient, text, "vasopressin", int("vasopressin" in run), "", number))
     return list({row[:5]: row for row in found}.values())

@@ -40,6 +40,7 @@ class Item:
         absent: the value meant when the item is never charted; None where that would hide something.
         constant: belongs to the patient: holds at all times, also before it was charted.
         event: given at a moment (a drug): where a patient's chart has such rows at all, other times mean "not given".
+        whole: only whole numbers are possible (points of a score, how many drugs).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Item:
     absent: float | None = None
     constant: bool = False
     event: bool = False
+    whole: bool = False
 
     @property
     def mildest(self) -> float:
@@ -77,6 +79,10 @@ HARM = ("none", "mild", "moderate", "severe", "life_threatening")
 
 def _number(name: str, meaning: str, unit: str, least: float, most: float, worse: str, hold: float) -> Item:
     return Item(name, meaning, unit, least, most, worse, hold=hold)  # type: ignore[arg-type]
+
+
+def _points(name: str, meaning: str, most: float, worse: str = "high", hold: float = 1.0) -> Item:
+    return Item(name, meaning, "1", 0, most, worse, hold=hold, whole=True)  # type: ignore[arg-type]
 
 
 def _words(name: str, meaning: str, words: tuple[str, ...], hold: float = 1.0, absent: float | None = None) -> Item:
@@ -122,20 +128,29 @@ _VITAL_SIGNS = (
     ),
     _number("oxygen_flow", "flow of oxygen", "L/min", 0, 100, "high", 1.0),
     _number("fio2", "fraction of oxygen in what is breathed in", "percent", 21, 100, "high", 1.0),
-    _number("vasopressors", "how many vasopressors run, vasopressin not counted", "1", 0, 6, "high", 1.0),
+    _points("vasopressors", "how many vasopressors run, vasopressin not counted", 6),
     _sign("vasopressin", "vasopressin runs"),
     _number("vasopressor_dose", "dose of all vasopressors as norepinephrine", "ug/min", 0, 500, "high", 1.0),
     _sign("fluids_for_pressure", "fluids were given because the pressure was low"),
 )  # fmt: skip
 
 _BRAIN = (
-    _number("ice_score", "ICE score of an adult's thinking (10 is normal)", "1", 0, 10, "low", 1.0),
-    _number("capd_score", "Cornell assessment of delirium in a child (0 is normal)", "1", 0, 32, "high", 1.0),
+    _points("ice_score", "ICE score of an adult's thinking (10 is normal)", 10, "low"),
+    _points("capd_score", "Cornell assessment of delirium in a child (0 is normal)", 32),
     _words("consciousness", "what wakes the patient", ("alert", "voice", "tactile", "unarousable")),
     _words("seizure", "seizure", ("none", "brief_resolving", "prolonged")),
     _flag("motor_weakness", "deep weakness of one side or of both legs"),
     _words("oedema", "swelling of the brain on images", ("none", "focal", "diffuse")),
     _sign("raised_pressure_signs", "posturing, sixth-nerve palsy, papilloedema or Cushing's triad"),
+    _points("cartox_score", "CARTOX-10 score of an adult's thinking (10 is normal)", 10, "low"),
+    _words(
+        "papilloedema",
+        "swelling of the optic disc, by stage",
+        ("none", "stage_1", "stage_2", "stage_3", "stage_4", "stage_5"),
+        absent=0.0,
+    ),
+    Item("csf_pressure", "opening pressure of the cerebrospinal fluid", "mmHg", 0, 100, "high", hold=1.0, absent=10.0),
+    _sign("generalised_seizure", "a generalised (convulsive) seizure"),
     _words("encephalopathy", "CTCAE encephalopathy", HARM),
     _words("confusion", "CTCAE confusion", HARM),
     _words("dysphasia", "CTCAE dysphasia (aphasia)", HARM[:4]),
@@ -173,7 +188,7 @@ _LABORATORY = (
 
 _COURSE = (
     _flag("constitutional_symptoms", "nausea, fatigue, headache, muscle pain, malaise"),
-    _number("organ_toxicity", "highest CTCAE grade of other organs, as judged by a doctor", "1", 0, 4, "high", 2.0),
+    _points("organ_toxicity", "highest CTCAE grade of other organs, as judged by a doctor", 4, hold=2.0),
     _sign("intravenous_therapy", "needs intravenous therapy or parenteral nutrition because of the reaction"),
     _sign("febrile_neutropenia", "fever with few neutrophils"),
     _sign("hospitalised_for_crs", "in hospital because of the reaction or what it left behind"),
@@ -203,6 +218,8 @@ _TREATMENTS = (
     _drug("tocilizumab", "tocilizumab was given"),
     _drug("steroid", "a corticosteroid was given"),
     _drug("anakinra", "anakinra was given"),
+    _drug("g_csf", "granulocyte colony-stimulating factor was given"),
+    _drug("platelet_transfusion", "platelets were transfused"),
 )
 
 _OTHER_CAUSES = (

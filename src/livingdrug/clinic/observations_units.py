@@ -10,12 +10,13 @@ Example:
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 from livingdrug.clinic.observations_items import ITEMS, item
 from livingdrug.errors import InputError, unknown_name
 
-__all__ = ["convert_observation", "units_of"]
+__all__ = ["convert_observation", "plain_unit", "unit_factors", "units_of"]
 
 KPA = 7.500615758456564  # mmHg in a kilopascal: 1000 Pa / 133.322387415 Pa (SI brochure, table 8)
 CREATININE = 1 / 88.42  # mg/dL in 1 umol/L: molar mass 113.12 g/mol
@@ -63,6 +64,7 @@ _OWN: dict[str, Factors] = {
     "bilirubin_upper": {"umol/L": (BILIRUBIN, 0)},
     "triglycerides": {"mmol/L": (TRIGLYCERIDES, 0)},
     "haemoglobin": {"mmol/L": (HAEMOGLOBIN, 0)},
+    "csf_pressure": {"cmH2O": (0.0980665 * KPA, 0)},
 }
 _SPELLINGS = {
     "c": "degC", "°c": "degC", "cel": "degC", "f": "degF", "°f": "degF", "[degf]": "degF", "mm[hg]": "mmHg",
@@ -82,7 +84,7 @@ def units_of(name: str) -> tuple[str, ...]:
 def unit_factors(name: str, unit: str) -> tuple[float, float] | None:
     """Return factor and offset from a unit, as written in a chart, to the item's own; None if it is not understood."""
     known = {**_UNITS[ITEMS[name].unit], **_OWN.get(name, {})}
-    spelling = _read(unit)
+    spelling = plain_unit(unit)
     lower = {unit.lower(): unit for unit in known}
     # Capitals carry meaning in few units (mg, Mg), and none of those stand in one item's list.
     return known.get(spelling) or known.get(lower.get(spelling.lower(), ""))
@@ -101,8 +103,16 @@ def convert_observation(value: Any, unit: str, name: str) -> Any:
     return value * factor + offset
 
 
-def _read(unit: str) -> str:
-    text = unit.strip().replace("µ", "u").replace("μ", "u").replace("mcg", "ug").replace("³", "3")
+def plain_unit(unit: str) -> str:
+    """Return a unit without the ways in which wards write it differently (``mcg``, ``µg``, ``x10^9 / l``)."""
+    text = (
+        unicodedata.normalize("NFKC", unit)
+        .strip()
+        .replace("µ", "u")
+        .replace("μ", "u")
+        .replace("mcg", "ug")
+        .replace("³", "3")
+    )
     text = _SPELLINGS.get(text.lower(), text)
     text = re.sub(r"\{[^{}]{0,20}\}", "", text)
     text = re.sub(r"^x?\s*10(?:\*\*|\*|\^|e)?([369])(?=\s*/)", r"1e\1", text)

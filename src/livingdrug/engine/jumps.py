@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from livingdrug.engine import inside, random_ir
+from livingdrug.engine import inside, random_ir, unnoticed
 from livingdrug.engine.ir import Value
 from livingdrug.engine.lowering import JumpPlan
 from livingdrug.engine.step import Formulas
@@ -63,7 +63,7 @@ def cut_at_jumps(kernel: KernelWriter, ok: Value, new_time: Value) -> None:
     f = kernel.f
     for jump, cell in zip(kernel.layout.jumps, kernel.jump_times, strict=True):
         f.store(f.constant("v", math.inf), cell)
-        if jump.kendall:
+        if jump.kendall or not jump.noticed:
             continue
         level = f.load(kernel.slots, jump.deaths, "v")
         due = ok & is_counting(kernel, jump) & (kernel.step.new[jump.lean] >= level)
@@ -149,6 +149,8 @@ def count_cells(kernel: KernelWriter, ok: Value) -> None:
         if jump.kendall:
             with f.each_bit(f.any_bits(counted)) as lane:
                 draw_cells(kernel, lane, number, jump)
+        elif not jump.noticed:
+            unnoticed.draw_many(kernel, counted, number, jump)
         else:
             draw_events(kernel, counted & (f.load(kernel.jump_times[number], 0, "v") <= kernel.get("t")), number, jump)
         cells = f.load(kernel.slots, jump.state, "v")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from livingdrug.engine import inside, jumps, random_ir
+from livingdrug.engine import inside, jumps, random_ir, unnoticed
 from livingdrug.engine.functions import rough_exp2, rough_log2, write_functions
 from livingdrug.engine.ir import Function, Value, Variable, declarations
 from livingdrug.engine.lowering import Request, System
@@ -23,12 +23,14 @@ ARGUMENTS = (
     "event_start", "event_time", "event_slot", "event_action", "event_value",  # schedule, one stretch per patient
     "event_slopes",  # for each event and tangent: slope of its time, slope of its value
     "values", "output_times", "output_stride", "output_count",  # results
-    "inverse_square_tolerance", "first_step", "shortest_step", "most_steps",
+    "inverse_square_tolerance", "first_step", "shortest_step", "most_steps", "reach",
     "crossing_time", "extreme", "extinct_time", "draws", "identity", "key",
 )  # fmt: skip
 """Fields of the call block, eight bytes each: pointers, whole numbers, or doubles."""
 
-REALS = {"inverse_square_tolerance", "first_step", "shortest_step", "most_steps"}
+REALS = {"inverse_square_tolerance", "first_step", "shortest_step", "most_steps", "reach"}
+IN_A_ROW = 8
+"""Slots that are copied without a jump between them."""
 SOLVED, STEP_TOO_SMALL, TOO_MANY_STEPS, SINGULAR, BAD_START, BAD_OUTPUT, STOPPED = range(7)
 """How a patient's solve ended; STOPPED is at a crossing, as asked."""
 
@@ -166,8 +168,7 @@ class KernelWriter:
             f.store(patient, self.lane_int["id"], lane)
             kept = self.layout.kept
             source = f.at(self.arg["slots"], patient * kept)
-            with f.count(0, kept) as k:
-                f.store(f.load(source, k), self.slots, k * self.lanes + lane)
+            self.copy(0, kept, lambda k: f.store(f.load(source, k), self.slots, self.slot_place(k, lane)))
             for name, source_name in (("t", "time"), ("h", "step"), ("last_error", "last_error"), ("end", "end")):
                 f.store(self.read_patient(source_name, patient), self.vec[name], lane)
             for name in ("steps", "rejected"):
@@ -194,13 +195,23 @@ class KernelWriter:
             action(when, f.at(self.arg["extreme"], row))
             action(value, f.at(self.arg["extreme"], row + 1))
 
+    def copy(self, first: int, last: int, one: Callable[[Value], object]) -> None:
+        """Copy the slots from ``first`` to before ``last``, several in a row."""
+        f, whole = self.f, first + (last - first) // IN_A_ROW * IN_A_ROW
+        with f.count(0, (whole - first) // IN_A_ROW) as row:
+            for k in range(IN_A_ROW):
+                one(row * IN_A_ROW + (first + k))
+        for k in range(whole, last):
+            one(f.constant("i", k))
+
     def park(self, lane: Value, status: Value) -> None:
         """Write the lane's patient back; the lane is idle afterwards."""
         f = self.f
         patient = f.load(self.lane_int["id"], lane, "i")
         target = f.at(self.arg["slots"], patient * self.layout.kept)
-        with f.count(0, self.layout.kept) as k:
-            f.store(f.load(self.slots, k * self.lanes + lane), target, k)
+        back = lambda k: f.store(f.load(self.slots, self.slot_place(k, lane)), target, k)  # noqa: E731
+        self.copy(0, self.layout.first_parameter, back)  # an event that sets a parameter has written it itself
+        self.copy(self.layout.first_level, self.layout.kept, back)
         for name, target_name in (("t", "time"), ("h", "step"), ("last_error", "last_error")):
             f.store(f.load(self.vec[name], lane), self.arg[target_name], patient)
         for name in ("steps", "rejected"):
@@ -243,7 +254,9 @@ class KernelWriter:
             is_set = f.load(arg["event_action"], event, "i").differs(0)
             if self.layout.tangents:
                 self.rates_now(self.rates_before)
-            f.store(f.select(is_set, value, f.load(self.slots, place) + value), self.slots, place)
+            result = f.select(is_set, value, f.load(self.slots, place) + value)
+            f.store(result, self.slots, place)
+            f.store(result, arg["slots"], patient * self.layout.kept + f.load(arg["event_slot"], event, "i"))
             if self.layout.tangents:
                 self.refresh()
                 self.rates_now(self.rates_after)
@@ -304,10 +317,11 @@ class KernelWriter:
         proposed = self.get("h")
         halt = jumps.halt(self)
         left = halt - self.t
-        last = proposed >= left * 0.999
+        last = proposed >= left * f.splat(self.arg["reach"])
         self.h = f.select(last, left, f.select(proposed > left * 0.5, left * 0.5, proposed))
         self.write_step()
         ok, growth, error = self.judge()
+        ok, growth = unnoticed.hold_back(self, ok, growth)
         ok = ok & self.active_mask()
         stopped = f.variable("i", 0)
         arrived = self.look_inside(ok, f.select(last, halt, self.t + self.h), stopped)

@@ -59,6 +59,7 @@ class JumpPlan:
     below: float
     above: float
     kendall: bool  # whether Kendall's solution holds; else events are drawn one by one
+    noticed: bool = True  # whether a step ends at each event; else many may fall into one step
 
 
 @dataclass
@@ -313,7 +314,8 @@ class _Lowering:
         """Freeze a state in jump mode and add the two numbers that its draws need.
 
         Rates proportional to the state, which nothing else depends on: the two integrals of Kendall's solution. Else:
-        the integral of the rate of all events (in place of ``lean``) and the level at which the next one falls due.
+        the integral of the rate of all events (in place of ``lean``) and the level at which the next one falls due; for
+        a state that nobody notices, of the number at the start of the step, and from there.
         """
         g, plans = self.graph, []
         names = list(self.model.states)
@@ -350,7 +352,8 @@ class _Lowering:
         mode = layout.first_mode + self.jumps.index(jump)
         name = jump.state.name
         rate = layout.first_rate + layout.rates.index(name) if name in layout.rates else -1
-        return JumpPlan(name, state, lean, lean + 1, mode, rate, float(jump.below), float(jump.above), kendall)
+        size = float(jump.below), float(jump.above)
+        return JumpPlan(name, state, lean, lean + 1, mode, rate, *size, kendall, jump.noticed or kendall)
 
     def stops(self) -> list[tuple[int, Any, int, int]]:
         """(time, target slot, action, value) of the model's own events and flags; values are nodes."""

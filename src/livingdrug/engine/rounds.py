@@ -14,12 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.engine.schedule import AFTER_LAST, Change, Dose, check_cells, columns, merge, per_patient
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.model.expressions import evaluate, time
+from livingdrug.model.expressions import Expression, evaluate, time, walk
+from livingdrug.model.symbols import Parameter, State
 
 if TYPE_CHECKING:
     from livingdrug.engine.run import Run
 
 Reals = NDArray[np.float64]
+
+REACH = 0.75
+"""As in ``run``, between rounds: the steps before were cut short, too, and their growth lags behind what is allowed."""
 
 
 class Round:
@@ -47,7 +51,9 @@ class Round:
             return run.slots[:, slot] / model.parameters[name].factor
         if name in model.outputs:
             output = model.outputs[name]
-            return np.broadcast_to(evaluate(output.expression, self._values()) / output.factor, (run.count,))
+            return np.broadcast_to(
+                evaluate(output.expression, self._values(output.expression)) / output.factor, (run.count,)
+            )
         names = [*model.states, *model.parameters, *model.outputs]
         raise InputError(unknown_name("state, parameter or output", name, names, place=model.name))
 
@@ -92,12 +98,15 @@ class Round:
         mask = np.broadcast_to(np.asarray(where, bool), (self._run.count,))
         self._run.last_time[mask & self.running] = self.time + AFTER_LAST
 
-    def _values(self) -> dict[Any, Any]:
+    def _values(self, expression: Expression) -> dict[Any, Any]:
+        """The symbols of a formula, in canonical units."""
         run, layout = self._run, self._run.layout
         values: dict[Any, Any] = {time: self.time}
-        values |= {s: run.slots[:, layout.states.index(n)] for n, s in run.model.states.items()}
-        first = layout.first_parameter
-        values |= {p: run.slots[:, first + layout.parameters.index(n)] for n, p in run.model.parameters.items()}
+        for symbol in walk(expression):
+            if isinstance(symbol, State):
+                values[symbol] = run.slots[:, layout.states.index(symbol.name)]
+            elif isinstance(symbol, Parameter):
+                values[symbol] = run.slots[:, layout.first_parameter + layout.parameters.index(symbol.name)]
         return values
 
 
@@ -109,10 +118,11 @@ def make_rounds(run: Run, days: Sequence[float], visit: Callable[[Round], None] 
     """
     if visit is None or not len(days):
         raise InputError("rounds: give both the days of the rounds and a function visit(round)")
-    previous = -np.inf
+    previous, run.reach = -np.inf, REACH
     for number, day in enumerate(days):
         if not np.isfinite(day) or day <= previous:
             raise InputError(f"rounds: days must be finite and ascend, but {day:g} follows {previous:g}")
         previous = day
+        run.last_error[:] = 0.0  # the error of a step that a round cut short says little of the next one
         run.advance(np.minimum(day, run.last_time))
         visit(Round(run, number, float(day)))

@@ -39,6 +39,8 @@ FIRST_STEP = 1e-2
 """Days: length of the first step, and of the first step after each event."""
 SHORTEST_STEP = 1e-13
 MOST_STEPS = 200_000
+REACH = 0.999
+"""A step that would come at least so far towards a stop goes there at once."""
 BATCH = 16
 """Patients that a worker takes at a time."""
 
@@ -133,6 +135,7 @@ class Run:
     # -- arrays -----------------------------------------------------------------------------------------------------
     def _allocate(self) -> None:
         n, layout = self.count, self.layout
+        self.reach = REACH
         self.slots = np.zeros((n, layout.kept))
         self.time = self.start.copy()
         self.step = np.zeros(n)
@@ -326,7 +329,7 @@ def call_block(
         "values": part.values, "output_times": times,
         "output_stride": 0 if times.ndim == 1 else times.shape[1], "output_count": times.shape[-1],
         "inverse_square_tolerance": run.rtol**-2, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP,
-        "most_steps": float(MOST_STEPS),
+        "most_steps": float(MOST_STEPS), "reach": run.reach,
         "crossing_time": part.reached, "extreme": part.best, "extinct_time": part.extinct, "draws": part.draws,
         "identity": identity, "key": run.seed,
     }  # fmt: skip

@@ -300,7 +300,7 @@ def _everything(cls: type[Model]) -> str:
         for part, value in (("target", e.target), ("amount", e.amount), ("at", e.at), ("duration", e.duration)):
             writer.formula(part, value)
     for j in cls.jumps:
-        writer.values("jump", j.below, j.above)
+        writer.values("jump", j.below, j.above, *([] if j.noticed else ["unnoticed"]))
         for part, value in (("state", j.state), ("birth", j.birth), ("death", j.death)):
             writer.formula(part, value)
     for name, values in cls.parameter_sets.items():
@@ -322,12 +322,7 @@ def _assemble(cls: type[Model], factors: Mapping[str, float]) -> None:
     cls.rates = MappingProxyType(dict(cls.rates))
     cls.outputs = MappingProxyType({word: _output(word, o, factors) for word, o in cls.outputs.items()})
     cls.events = tuple(_event(e) for e in cls.events)
-    cls.jumps = tuple(
-        Jump(
-            j.state, as_expression(j.birth), as_expression(j.death), j.below * j.state.factor, j.above * j.state.factor
-        )
-        for j in cls.jumps
-    )
+    cls.jumps = tuple(_jump(j) for j in cls.jumps)
     cls.parameter_sets = MappingProxyType(
         {name: MappingProxyType(dict(values)) for name, values in cls.parameter_sets.items()}
     )
@@ -338,6 +333,12 @@ def _output(word: str, declared: Output, factors: Mapping[str, float]) -> Output
     unit = unit_of(word, declared.unit)
     meaning = declared.meaning or (known.meaning if known else "")
     return Output(as_expression(declared.expression), unit, meaning, factors[unit])
+
+
+def _jump(declared: Jump) -> Jump:
+    levels = (declared.below * declared.state.factor, declared.above * declared.state.factor)
+    rates = (as_expression(declared.birth), as_expression(declared.death))
+    return Jump(declared.state, *rates, *levels, bool(declared.noticed))
 
 
 def _event(declared: Event) -> Event:
@@ -362,7 +363,7 @@ def _fingerprint(cls: type[Model]) -> str:
         for part, value in (("amount", e.amount), ("at", e.at), ("duration", e.duration)):
             writer.formula(part, value)
     for j in cls.jumps:
-        writer.values("jump", j.state.name, float(j.below), float(j.above))
+        writer.values("jump", j.state.name, float(j.below), float(j.above), *([] if j.noticed else ["unnoticed"]))
         writer.formula("birth", j.birth)
         writer.formula("death", j.death)
     return sha256([writer.text()])

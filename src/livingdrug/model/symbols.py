@@ -236,9 +236,12 @@ class Jump:
     death: Any
     below: float
     above: float
+    noticed: bool = True
 
 
-def birth_death(of: State, *, birth: Any, death: Any, below: float = 100.0, above: float | None = None) -> Jump:
+def birth_death(
+    of: State, *, birth: Any, death: Any, below: float = 100.0, above: float | None = None, noticed: bool = True
+) -> Jump:
     """Let a state of cells die out: below a threshold it becomes an exact birth-death process.
 
     Args:
@@ -247,8 +250,10 @@ def birth_death(of: State, *, birth: Any, death: Any, below: float = 100.0, abov
         death: all deaths per day. ``ddt(of)`` must be ``birth - death``.
         below: threshold of the hand-over, in cells.
         above: where the process returns to the equation; twice ``below`` if not given, so that it does not flicker.
+        noticed: False where so few cells are nothing to the rest of the model, as 100 tumour cells are to a body: then
+            many births and deaths fall into one step of the solve, during which the rest sees the number at its start.
     """
-    return Jump(of, birth, death, below, 2.0 * below if above is None else above)
+    return Jump(of, birth, death, below, 2.0 * below if above is None else above, noticed)
 
 
 @dataclass(frozen=True)

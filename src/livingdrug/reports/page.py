@@ -48,7 +48,7 @@ def report(outcome: Any) -> Report:
     """Return the report of a trial's outcome.
 
     Args:
-        outcome: what ``Trial.run`` returned.
+        outcome: what ``Trial.run`` returned, or ``run_twin`` for a trial of the twin.
 
     Example:
         >>> import livingdrug as ld
@@ -59,7 +59,11 @@ def report(outcome: Any) -> Report:
     from livingdrug.reports.figures import figures
     from livingdrug.reports.flow import flow
     from livingdrug.reports.glossary import GLOSSARY
+    from livingdrug.reports.trial_page import trial_page
+    from livingdrug.trials.twin import TwinOutcome
 
+    if isinstance(outcome, TwinOutcome):
+        return trial_page(outcome)
     return Report(
         render(
             "report.html",

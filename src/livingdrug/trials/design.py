@@ -1,7 +1,7 @@
 """A trial as one value: who is enrolled, what each arm does, how it is followed, what was published.
 
 Example:
-    >>> trial = Trial.builtin("zuma-1")
+    >>> trial = Trial.builtin("kimmel-zuma-1")
     >>> trial.registration, trial.size
     ('NCT02348216', 101)
 """
@@ -255,7 +255,7 @@ def trial_names() -> list[str]:
 
     Example:
         >>> trial_names()
-        ['zuma-1']
+        ['kimmel-zuma-1']
     """
     folder = resources.files("livingdrug.trials") / "builtin"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))

@@ -1,4 +1,4 @@
-"""Running a trial: blocks of patients, each determined by the seed and its patients alone, kept in a folder.
+"""Running a trial of a paper: blocks of patients, each determined by the seed and its patients alone, kept in a folder.
 
 A finished block is written under a temporary name and then renamed, as are the runs for published chances of cure, so
 that a killed run leaves nothing half-written and continues where it stopped. A folder belongs to one configuration.
@@ -27,11 +27,15 @@ from livingdrug.trials.outcome import Outcome, assemble
 from livingdrug.trials.store import Store
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from livingdrug.trials.design import Trial
 
 __all__ = ["Block", "course_days", "run", "simulate_block"]
 
 Array = NDArray[np.float64]
+TEXTS = ("stages", "reasons", "responses")
+ABOUT = b"livingdrug"
 COURSES_KEPT = 10_000  # enrolled patients whose courses are kept and summarised
 MOST_NUMBERS = 20_000_000  # in the courses kept; fewer patients where days and outputs are many
 MOST_PATIENTS = 10_000_000
@@ -63,6 +67,47 @@ class Block:
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
+def to_table(block: Block) -> pa.Table:
+    """Return a block as a table: courses stand in one list column per output, empty where they are not kept."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"patient": pa.array(block.patients.ids)}
+    columns |= {f"column:{name}": pa.array(block.patients[name]) for name in block.patients}
+    columns |= {f"text:{name}": pa.array(getattr(block, name).astype(str).tolist(), pa.string()) for name in TEXTS}
+    kept, days, _ = block.values.shape
+    for place, name in enumerate(block.outputs):
+        flat = pa.array(block.values[:, :, place].ravel())
+        some = pa.FixedSizeListArray.from_arrays(flat, days)
+        columns[f"course:{name}"] = pa.concat_arrays([some, pa.nulls(len(block.patients) - kept, some.type)])
+    about = {
+        "units": dict(block.patients.units),
+        "may_be_missing": sorted(block.patients.may_be_missing),
+        "outputs": block.outputs,
+        "shape": list(block.values.shape),
+        "failures": block.failures,
+    }
+    return pa.table(columns).replace_schema_metadata({ABOUT: json.dumps(about).encode()})
+
+
+def to_block(table: pa.Table) -> Block:
+    """Return the block of a table; KeyError or ValueError if it is another one."""
+    about = json.loads((table.schema.metadata or {})[ABOUT])
+    columns = {name.removeprefix("column:"): name for name in table.column_names if name.startswith("column:")}
+    patients = Patients(
+        table["patient"].to_numpy(),
+        {name: table[stored].to_numpy() for name, stored in columns.items()},
+        about["units"],
+        frozenset(about["may_be_missing"]),
+    )
+    kept, days, outputs = about["shape"]
+    values = np.full((kept, days, outputs), np.nan)
+    for place, name in enumerate(about["outputs"]):
+        course = table[f"course:{name}"].combine_chunks().slice(0, kept)
+        values[:, :, place] = course.flatten().to_numpy(zero_copy_only=False).reshape(kept, days)
+    texts = {name: np.array(table[f"text:{name}"].to_pylist(), np.str_) for name in TEXTS}
+    return Block(patients, **texts, values=values, outputs=about["outputs"], failures=about["failures"])
+
+
 def run(
     trial: Trial,
     patients: int,
@@ -88,11 +133,11 @@ def run(
     blocks = []
     for first in range(0, patients, block):
         ids = np.arange(first + 1, min(first + block, patients) + 1, dtype=np.uint64)
-        found = store.read(ids) if store else None
+        found = store.read(ids, to_block, lambda one: one.patients.ids) if store else None
         if found is None:
             found = simulate_block(trial, ids, seed, days, keep=keep, threads=threads)
             if store:
-                store.write(ids, found)
+                store.write(ids, to_table(found))
         blocks.append(found)
         if progress:
             progress(int(ids[-1]), patients)

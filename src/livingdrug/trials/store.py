@@ -1,36 +1,31 @@
 """Finished blocks of a run on disk: one Parquet file each, whole or not there at all.
 
-The runs for published chances of cure are kept beside them, as counts in one JSON file. Courses stand in one list
-column per output, empty for patients whose courses are not kept; units, names and failures stand in the file's
-metadata.
+What a block holds is decided by who writes it. The runs for published chances of cure are kept beside the blocks, as
+counts in one JSON file. A folder belongs to one configuration.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, LivingDrugError
-from livingdrug.patients import Patients
 from livingdrug.storage import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from livingdrug.trials.run import Block
-
 __all__ = ["Store"]
 
 CURES = "published-cures.json"
-TEXTS = ("stages", "reasons", "responses")
-ABOUT = b"livingdrug"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,19 +63,25 @@ class Store:
         """Return the file of the patients from the first to the last identifier."""
         return self.folder / f"patients-{int(ids[0]):010d}-{int(ids[-1]):010d}.parquet"
 
-    def write(self, ids: NDArray[np.uint64], block: Block) -> None:
+    def write(self, ids: NDArray[np.uint64], table: pa.Table) -> None:
         """Write a block, whole or not at all; LivingDrugError when the disk refuses."""
         import pyarrow.parquet as pq
 
         content = io.BytesIO()
-        pq.write_table(_to_table(block), content, compression="zstd")
+        pq.write_table(table, content, compression="zstd")
         try:
             write_atomically(self.path(ids), content.getvalue())
         except LivingDrugError as error:
             raise LivingDrugError(f"patients {ids[0]} to {ids[-1]}: {error}; finished blocks are kept") from error
 
-    def read(self, ids: NDArray[np.uint64]) -> Block | None:
-        """Return a block that was written before, None if it was not; InputError if its file is damaged."""
+    def read(self, ids: NDArray[np.uint64], understand: Callable[[pa.Table], T], whose: Callable[[T], Any]) -> T | None:
+        """Return a block that was written before, None if it was not; InputError if its file is damaged.
+
+        Args:
+            ids: its patients.
+            understand: makes the block from its table.
+            whose: the identifiers of its patients.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -88,10 +89,10 @@ class Store:
         if not path.exists():
             return None
         try:
-            block = _to_block(pq.read_table(path))
+            block = understand(pq.read_table(path))
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
             raise InputError(f"{path}: the file is damaged ({error!s:.100}); remove it and run again") from error
-        if not np.array_equal(block.patients.ids, ids):
+        if not np.array_equal(whose(block), ids):
             raise InputError(f"{path}: the file holds other patients than its name says; remove it and run again")
         return block
 
@@ -130,44 +131,3 @@ def _difference(theirs: Any, mine: Mapping[str, Any]) -> str:
         if theirs.get(key) != mine[key]:
             return f"{key} {theirs.get(key)!r:.60} there, {mine[key]!r:.60} asked"
     return "the design of the trial or the model has changed"
-
-
-def _to_table(block: Block) -> pa.Table:
-    import pyarrow as pa
-
-    columns: dict[str, Any] = {"patient": pa.array(block.patients.ids)}
-    columns |= {f"column:{name}": pa.array(block.patients[name]) for name in block.patients}
-    columns |= {f"text:{name}": pa.array(getattr(block, name).astype(str).tolist(), pa.string()) for name in TEXTS}
-    kept, days, _ = block.values.shape
-    for place, name in enumerate(block.outputs):
-        flat = pa.array(block.values[:, :, place].ravel())
-        some = pa.FixedSizeListArray.from_arrays(flat, days)
-        columns[f"course:{name}"] = pa.concat_arrays([some, pa.nulls(len(block.patients) - kept, some.type)])
-    about = {
-        "units": dict(block.patients.units),
-        "may_be_missing": sorted(block.patients.may_be_missing),
-        "outputs": block.outputs,
-        "shape": list(block.values.shape),
-        "failures": block.failures,
-    }
-    return pa.table(columns).replace_schema_metadata({ABOUT: json.dumps(about).encode()})
-
-
-def _to_block(table: pa.Table) -> Block:
-    from livingdrug.trials.run import Block
-
-    about = json.loads((table.schema.metadata or {})[ABOUT])
-    columns = {name.removeprefix("column:"): name for name in table.column_names if name.startswith("column:")}
-    patients = Patients(
-        table["patient"].to_numpy(),
-        {name: table[stored].to_numpy() for name, stored in columns.items()},
-        about["units"],
-        frozenset(about["may_be_missing"]),
-    )
-    kept, days, outputs = about["shape"]
-    values = np.full((kept, days, outputs), np.nan)
-    for place, name in enumerate(about["outputs"]):
-        course = table[f"course:{name}"].combine_chunks().slice(0, kept)
-        values[:, :, place] = course.flatten().to_numpy(zero_copy_only=False).reshape(kept, days)
-    texts = {name: np.array(table[f"text:{name}"].to_pylist(), np.str_) for name in TEXTS}
-    return Block(patients, **texts, values=values, outputs=about["outputs"], failures=about["failures"])

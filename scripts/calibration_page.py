@@ -1,0 +1,85 @@
+"""Write docs/calibration-results.md from the folder of a calibration: what the data inform, and leave-one-trial-out.
+
+    python scripts/calibration_page.py runs/calibration --members 100 --steps 4 --patients 120
+
+Finished pieces in the folder are used; what is missing is simulated. Not for clinical use.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from livingdrug.trials.calibration import Calibration, Plan, calibrate
+from livingdrug.trials.ensemble import Ensemble
+from livingdrug.trials.predictive import coverage_summary, coverage_table
+
+PAGE = Path(__file__).parents[1] / "docs" / "calibration-results.md"
+HEAD = """# What the calibration found
+
+**Not for clinical use.** Written by `scripts/calibration_page.py`; the method is on the page
+[calibration](calibration.md), every target on the [scoreboard](scoreboard.md).
+
+"""
+
+
+def main() -> None:
+    """Read the arguments and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    for name, value in (("members", 120), ("steps", 8), ("patients", 100), ("seed", 1), ("workers", 2)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    given = parser.parse_args()
+    plan = Plan(members=given.members, steps=given.steps, patients=given.patients, seed=given.seed)
+    found = calibrate(plan, given.folder, workers=given.workers)
+    PAGE.write_text(HEAD + informed(found) + left_out(found, given.workers), encoding="utf-8")
+
+
+def informed(found: Calibration) -> str:
+    """Return the table of parameters: prior beside posterior."""
+    rows = [
+        f"| `{r['parameter']}` | {r['prior_median']:g} ×/÷ {2.718281828 ** r['prior_log_sd']:.2f} | {r['median']:.3g} "
+        f"| {r['width_left']:.0%} | {r['moved_by_prior_sd']:+.1f} | {r['informed_by']} |"
+        for r in found.informed().to_dict("records")
+    ]
+    return (
+        "## What the data inform\n\nWidth left: SD of the logarithm beside that of the prior. "
+        "Near 100 % the data say nothing of it.\n\n"
+        "| parameter | prior | posterior median | width left | moved, in SD of the prior | informed by |\n"
+        "| --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
+    )
+
+
+def left_out(found: Calibration, workers: int) -> str:
+    """Return the tables of each trial predicted from the other five."""
+    import pandas as pd
+
+    tables = {}
+    for trial in found.plan.trials:
+        others = Ensemble("", found.without(trial), {}, "")
+        tables[trial] = coverage_table(others, trials=(trial,), seed=found.plan.seed + 1, workers=workers)
+    every = pd.concat(tables.values())
+    rows = [
+        f"| {r['by']} | {r['name']} | {r['targets']} | {r['inside']:.0%} | {r['wide']:.0%} |"
+        for r in coverage_summary(every).to_dict("records")
+    ]
+    return (
+        "## Each trial predicted from the other five\n\n"
+        "Share of targets inside their 95 % interval, and share of intervals wider than their limit.\n\n"
+        "| by | name | targets | inside | too wide |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
+        "### Outside\n\n| target | reported | predicted | interval |\n| --- | --- | --- | --- |\n"
+        + "\n".join(_missed(every)) + "\n"
+    )  # fmt: skip
+
+
+def _missed(table: Any) -> list[str]:
+    missed = table[table["counted"] & ~table["inside"]]
+    return [
+        f"| {r['label']} | {r['observed']:.4g} | {r['middle']:.4g} | {r['low']:.4g} to {r['high']:.4g} |"
+        for r in missed.to_dict("records")
+    ]
+
+
+if __name__ == "__main__":
+    main()

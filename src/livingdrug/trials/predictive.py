@@ -1,0 +1,161 @@
+"""What an ensemble predicts of the calibration trials, beside what they reported.
+
+Each member simulates the trial with the trial effects that it found in the calibration, or with fresh ones where the
+trial took no part; from its patients several trials of the real size are drawn. Together they are the predictive
+distribution: parameters and the chance of a trial of that size. Numbers
+are rounded as the reports print them. An interval may be wide, but not at will: its width is set beside a limit of
+twice Wilson's for shares, twice the sampling width of the logarithm for means and spreads, and twice the width over
+replicates of one typical member for medians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livingdrug.trials.calibration import fresh_trial_effects, own_trial_effects, pools
+from livingdrug.trials.ensemble import Ensemble
+from livingdrug.trials.evidence import Z95, is_share, printed_step, reported_width
+from livingdrug.trials.protocol import Protocol
+from livingdrug.trials.survival import wilson
+from livingdrug.trials.targets import Target, expanded, target_replicates, target_trials, targets
+from livingdrug.workers import in_processes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PATIENTS", "coverage_summary", "coverage_table", "predict_targets"]
+
+Array = NDArray[np.float64]
+PATIENTS = 500
+REPLICATES = 10
+MEMBERS_AT_ONCE = 10
+FIRST_ID = 500_000_001  # patients of predictions are none of the calibration's
+
+
+def coverage_table(
+    ensemble: Ensemble,
+    *,
+    trials: Sequence[str] = (),
+    seed: int = 2,
+    workers: int = 2,
+    progress: Callable[[int, int], Any] | None = None,
+) -> pd.DataFrame:
+    """Return one line per target: reported, predicted, inside or not, and the width beside its limit.
+
+    Args:
+        ensemble: the parameter sets.
+        trials: those of ``targets.target_trials``; all unless given.
+        seed: of the patients, the trial effects and the draws.
+        workers: processes.
+        progress: is called with the pieces that are done and all pieces.
+    """
+    import pandas as pd
+
+    names = tuple(trials) or target_trials()
+    found = predict_targets(ensemble, names, seed=seed, workers=workers, progress=progress)
+    rows = []
+    for trial in names:
+        for number, target in enumerate(expanded(targets(trial))):
+            rows.append({"trial": trial, **_line(target, found[trial][number])})
+    return pd.DataFrame(rows)
+
+
+def predict_targets(
+    ensemble: Ensemble,
+    trials: Sequence[str],
+    *,
+    seed: int = 2,
+    workers: int = 2,
+    progress: Callable[[int, int], Any] | None = None,
+) -> dict[str, Array]:
+    """Return the draws of each trial's targets, trial -> shape (target, member, replicate)."""
+    groups = np.array_split(np.arange(len(ensemble)), max(1, -(-len(ensemble) // MEMBERS_AT_ONCE)))
+    tasks = []
+    for trial in trials:
+        effects = own_trial_effects(ensemble.trial_effects, trial)
+        effects = effects or fresh_trial_effects(len(ensemble), seed, trial)
+        every = {**ensemble.settings, **effects}
+        tasks += [({name: values[group] for name, values in every.items()}, trial, group, seed) for group in groups]
+    done: dict[int, Array] = {}
+    for number, piece in in_processes(_predicted, tasks, workers):
+        done[number] = piece
+        if progress:
+            progress(len(done), len(tasks))
+    size = len(groups)
+    return {trial: np.concatenate([done[k * size + g] for g in range(size)], axis=1) for k, trial in enumerate(trials)}
+
+
+def _predicted(task: tuple[Mapping[str, Array], str, NDArray[np.intp], int]) -> Array:
+    """Return draws of a trial's targets from some members, shape (target, member, replicate)."""
+    settings, trial, group, seed = task
+    protocol = Protocol.builtin(trial)
+    found = pools(protocol, settings, PATIENTS, FIRST_ID + int(group[0]) * PATIENTS, seed=seed)
+    own = list(zip(found, seed + group, strict=True))  # every member draws other patients
+    return np.array([
+        [target_replicates(pool, each, protocol, count=REPLICATES, seed=int(luck)) for pool, luck in own]
+        for each in expanded(targets(trial))
+    ])  # fmt: skip
+
+
+def _line(target: Target, draws: Array) -> dict[str, Any]:
+    step = printed_step(target) if not is_share(target) else 1e-9
+    known = np.round(draws / step) * step if target.unit == "days" else draws
+    flat = known[~np.isnan(known)]
+    low, middle, high = np.quantile(flat, [0.025, 0.5, 0.975], method="inverted_cdf") if flat.size else [np.nan] * 3
+    width, limit = _width(target, low, high, known)
+    tolerance = 0.5 * 10.0 ** -_decimals(target.value) if is_share(target) else 0.0
+    inside = bool(low - tolerance <= target.value <= high + tolerance)
+    return {
+        "label": target.label(), "kind": target.kind, "statistic": target.measure.statistic, "unit": target.unit,
+        "observed": target.value, "size": target.size, "counted": target.counted, "middle": middle, "low": low,
+        "high": high, "inside": inside, "width": width, "width_limit": limit, "wide": bool(width > limit),
+    }  # fmt: skip
+
+
+def _decimals(value: float) -> int:
+    text = f"{value:g}"
+    return len(text.split(".")[1]) if "." in text else 0
+
+
+def _width(target: Target, low: float, high: float, draws: Array) -> tuple[float, float]:
+    """Return the width of the interval and its limit: percentage points for shares, logarithms for the others."""
+    if is_share(target):
+        ends = wilson(target.value / 100 * target.size, target.size)
+        return high - low, 2 * 100 * (ends[1] - ends[0])
+    if target.measure.statistic == "geometric CV":  # its error is that of the SD of the logarithm
+        low, high = (float(np.sqrt(np.log1p((end / 100) ** 2))) for end in (low, high))
+    width = float(np.log(high / low)) if low > 0 else np.inf
+    if target.measure.statistic in ("median", "median time"):
+        return width, 2 * _typical_width(draws)
+    return width, 2 * 2 * Z95 * reported_width(target)
+
+
+def _typical_width(draws: Array) -> float:
+    """Return the width that chance alone gives a median: its spread over the replicates of each member, pooled."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(draws)
+        apart = logs - np.median(logs, axis=1, keepdims=True)
+    known = apart[np.isfinite(apart)]
+    if not known.size:
+        return np.nan
+    factor = np.sqrt(draws.shape[1] / (draws.shape[1] - 1))  # the median of few replicates follows them
+    return float(np.diff(np.quantile(known, [0.025, 0.975]))[0]) * factor
+
+
+def coverage_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return by trial, by class and over all: the targets that count, and the shares inside and too wide."""
+    import pandas as pd
+
+    counted = table[table["counted"]]
+    parts = [("all", "all", counted)]
+    parts += [("trial", str(name), group) for name, group in counted.groupby("trial")]
+    parts += [("class", str(name), group) for name, group in counted.groupby("kind")]
+    rows = [
+        {"by": by, "name": name, "targets": len(group), "inside": group["inside"].mean(), "wide": group["wide"].mean()}
+        for by, name, group in parts
+    ]
+    return pd.DataFrame(rows)

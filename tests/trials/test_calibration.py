@@ -1,0 +1,149 @@
+"""The calibration: same plan, same ensemble, whatever is killed; the ensemble's file; intervals beside reports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from livingdrug.errors import InputError
+from livingdrug.population.free import free_parameters
+from livingdrug.trials.calibration import Plan, calibrate, member_settings
+from livingdrug.trials.ensemble import Ensemble, load_ensemble, parse_ensemble, save_ensemble
+from livingdrug.trials.evidence import observed
+from livingdrug.trials.frozen import freeze, reported_numbers
+from livingdrug.trials.predict import prediction_settings
+from livingdrug.trials.predictive import coverage_summary, coverage_table
+from livingdrug.trials.protocol import Protocol
+
+PLAN = Plan(members=20, steps=2, patients=50, trials=("zuma-1",))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calibration")
+    return folder, calibrate(PLAN, folder, workers=1)
+
+
+def test_a_calibration_goes_on_where_it_was_killed(done, tmp_path):
+    """Pieces that were written before a kill are used again, damaged ones are not, and the ensemble is the same."""
+    folder, whole = done
+    pieces = sorted(folder.glob("*.npz"))
+    (tmp_path / "calibration.json").write_bytes((folder / "calibration.json").read_bytes())
+    (tmp_path / pieces[0].name).write_bytes(pieces[0].read_bytes())
+    (tmp_path / pieces[1].name).write_bytes(pieces[1].read_bytes()[:100])
+    again = calibrate(PLAN, tmp_path, workers=1)
+    assert np.array_equal(again.parameters, whole.parameters)
+    assert sorted(each.name for each in tmp_path.glob("*.npz")) == [each.name for each in pieces]
+
+
+@pytest.mark.slow
+def test_the_ensemble_does_not_depend_on_the_workers(done, tmp_path):
+    assert np.array_equal(calibrate(PLAN, tmp_path, workers=2).parameters, done[1].parameters)
+
+
+def test_a_folder_belongs_to_one_plan(done):
+    with pytest.raises(InputError, match="another calibration"):
+        calibrate(Plan(members=20, steps=2, patients=50, seed=9, trials=("zuma-1",)), done[0], workers=1)
+
+
+def test_the_smoother_comes_nearer_to_what_was_reported(done):
+    course = done[1]
+    seen = np.array([observed(each) for _, each in PLAN.targets])
+    apart = [np.nanmean((np.nanmean(step, axis=0) - seen) ** 2) for step in course.predicted]
+    assert apart[1] < apart[0]
+
+
+def test_only_what_acts_on_a_trial_is_moved_by_it(done):
+    """ZUMA-1 treats lymphoma with a CD28 product; nothing in it speaks of myeloma or 4-1BB."""
+    first, last = done[1].parameters[0], done[1].parameters[-1]
+    moved = {name: not np.array_equal(first[:, k], last[:, k]) for k, name in enumerate(PLAN.names)}
+    assert moved["expansion:lbcl"]
+    assert moved["contraction:CD28"]
+    assert moved["zuma-1/expansion"]
+    assert not (moved["expansion:myeloma"])
+    assert not (moved["contraction:4-1BB"])
+    assert not (moved["onset:cilta_cel"])
+
+
+def test_settings_of_a_trial_hold_its_own_effects_only():
+    plan = Plan(members=3)
+    found = member_settings(plan, "eliana", np.zeros((3, len(plan.names))))
+    assert set(found) == {f.name for f in free_parameters()} | {
+        f"trial_effect:{name}" for name in ("expansion", "killing", "cytokine_gain", "brain_sensitivity")
+    }
+    assert np.all(found["expansion:lbcl"] == 1.0)
+    assert np.all(found["trial_effect:killing"] == 0.0)
+
+
+def test_at_most_thirty_parameters_are_free():
+    assert len(free_parameters()) <= 30
+
+
+def test_an_ensemble_comes_back_from_its_file(done, tmp_path):
+    path = save_ensemble(done[1].ensemble, {"made": "2026-01-01"}, tmp_path / "one.csv")
+    found = parse_ensemble("one", path.read_text())
+    assert found.provenance == {"made": "2026-01-01"}
+    for name, values in done[1].ensemble.items():
+        assert found.settings[name] == pytest.approx(values, rel=1e-5)
+    with pytest.raises(InputError, match="never written over"):
+        save_ensemble(done[1].ensemble, {}, path)
+    changed = path.read_text()
+    with pytest.raises(InputError, match="hash"):
+        parse_ensemble("one", changed[:-10] + "9" + changed[-9:])
+
+
+def test_the_shipped_ensemble_has_a_hundred_sets_and_says_how_it_was_made():
+    found = load_ensemble()
+    assert len(found) >= 100
+    assert set(found.settings) == {f.name for f in free_parameters()}
+    assert {"made", "how", "body", "trials"} <= set(found.provenance)
+
+
+def test_an_unknown_ensemble_is_told_with_the_nearest():
+    with pytest.raises(InputError, match="2026"):
+        load_ensemble("2026-11-2")
+
+
+def small() -> Ensemble:
+    full = load_ensemble()
+    return Ensemble("small", {name: values[:3] for name, values in full.settings.items()}, {}, full.hash)
+
+
+def test_the_coverage_table_counts_what_it_shows():
+    table = coverage_table(small(), trials=("zuma-1",), workers=1)
+    assert len(table) == 16
+    assert table["counted"].all()
+    inside = (table["low"] <= table["observed"] + 0.5) & (table["observed"] - 0.5 <= table["high"])
+    assert not (table["inside"] & ~inside).any()
+    counted = coverage_summary(table)
+    assert counted.loc[0, "inside"] == pytest.approx(table["inside"].mean())
+    assert set(counted["by"]) == {"all", "trial", "class"}
+
+
+def test_a_product_without_a_calibration_trial_varies_more():
+    settings = {name: np.ones(400) for name in ("expansion:lbcl", "contraction:CD28")}
+    felix, zuma = Protocol.builtin("felix"), Protocol.builtin("zuma-7")
+    new = prediction_settings(settings, felix, felix.arms[0], seed=1)
+    known = prediction_settings(settings, zuma, next(arm for arm in zuma.arms if arm.product), seed=1)
+    assert new["killing:obe_cel"].std() > 0.2
+    assert not any(name.endswith(":axi_cel") for name in known)
+    assert known["trial_effect:killing"].std() == pytest.approx(new["trial_effect:killing"].std(), rel=0.3)
+
+
+def test_a_forecast_of_a_randomised_trial_has_both_arms_hazard_ratios_and_naive_lines(tmp_path):
+    found = freeze(small(), [Protocol.builtin("zuma-7")], workers=1)
+    table = found.table
+    twin = table[table["forecaster"] == "twin"]
+    assert {"axi-cel", ""} <= set(twin["arm"])
+    assert len(set(twin["arm"])) == 3
+    ratio = twin[twin["statistic"] == "hazard ratio"]
+    assert len(ratio)
+    assert (ratio["q50"] > 0).all()
+    assert len(table) > len(twin)
+    assert {"frozen", "ensemble sha256", "seed"} <= set(found.provenance)
+    assert isinstance(pd.read_csv(found.write(tmp_path / "f.csv"), comment="#"), pd.DataFrame)
+
+
+def test_the_naive_forecasts_know_the_calibration_trials_only():
+    assert set(reported_numbers()["trial"]) <= {Protocol.builtin(t).label for t in Plan().trials}
