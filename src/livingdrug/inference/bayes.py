@@ -272,7 +272,7 @@ def _draw(
     )  # fmt: skip
     return nutpie.sample(
         compiled, draws=draws, tune=tune, chains=chains, cores=cores, seed=seed % 2**32, progress_bar=False,
-        save_warmup=False, target_accept=target_accept,
+        save_warmup=False, blocking=True, target_accept=target_accept,
     )  # fmt: skip
 
 
