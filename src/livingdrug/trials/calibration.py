@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -335,7 +336,7 @@ class _Pieces:
             with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
                 if str(file["hash"]) == _hash(theta):
                     return file["predicted"], file["correlation"]
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         return None
 
