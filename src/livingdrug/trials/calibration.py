@@ -333,7 +333,8 @@ class _Pieces:
     def read(self, name: str, theta: Array) -> tuple[Array, Array] | None:
         """Return a finished piece; None if there is none with these parameters, or its file is damaged."""
         try:
-            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
+            content = io.BytesIO((self.folder / f"{name}.npz").read_bytes())
+            with np.load(content, allow_pickle=False) as file:
                 if str(file["hash"]) == _hash(theta):
                     return file["predicted"], file["correlation"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
