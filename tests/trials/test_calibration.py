@@ -140,10 +140,16 @@ def test_a_forecast_of_a_randomised_trial_has_both_arms_hazard_ratios_and_naive_
     ratio = twin[twin["statistic"] == "hazard ratio"]
     assert len(ratio)
     assert (ratio["q50"] > 0).all()
-    assert len(table) > len(twin)
+    naive = table[table["forecaster"] != "twin"]
+    assert {"crs any", "crs >= 3"} <= set(naive["endpoint"])
     assert {"frozen", "ensemble sha256", "seed"} <= set(found.provenance)
     assert isinstance(pd.read_csv(found.write(tmp_path / "f.csv"), comment="#"), pd.DataFrame)
 
 
 def test_the_naive_forecasts_know_the_calibration_trials_only():
     assert set(reported_numbers()["trial"]) <= {Protocol.builtin(t).label for t in Plan().trials}
+
+
+def test_the_naive_forecasts_speak_of_shares_in_per_cent():
+    found = reported_numbers()
+    assert set(found[found["statistic"] == "proportion"]["unit"]) == {"%"}

@@ -11,7 +11,7 @@ from typing import Any
 from livingdrug.population.products import product
 from livingdrug.trials.endpoint_names import endpoints_of
 from livingdrug.trials.ensemble import Ensemble
-from livingdrug.trials.forecast import Forecast, forecast_table
+from livingdrug.trials.forecast import PERCENTAGES, Forecast, forecast_table
 from livingdrug.trials.measures import Measure
 from livingdrug.trials.naive import Traits, naive_forecasts
 from livingdrug.trials.predict import predict_trials
@@ -62,7 +62,8 @@ def reported_numbers() -> Any:
             rows.append({
                 "trial": trial.label, "endpoint": words.removesuffix(f" {each.measure.among[0]}"),
                 "population": each.measure.among[0], "timepoint": "", "statistic": each.measure.statistic,
-                "unit": each.measure.unit, "N": each.size, "observed": each.value,
+                "unit": "%" if each.measure.statistic in PERCENTAGES else each.measure.unit,
+                "N": each.size, "observed": each.value,
                 "cv": each.cv / 100 if each.cv else float("nan"),
             })  # fmt: skip
     return pd.DataFrame(rows)
