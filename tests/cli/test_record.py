@@ -8,8 +8,9 @@ from fhir.resources.bundle import Bundle
 from livingdrug.cli import app
 from livingdrug.cli.record import record
 from livingdrug.therapy.identity import simulated_identifier
-from livingdrug.therapy.record import BatchRecord, head_path
+from livingdrug.therapy.record import BatchRecord
 from livingdrug.therapy.record_entries import HandOver, Opened, Value
+from livingdrug.therapy.record_reading import head_path
 
 AT = "2026-01-05T08:00:00Z"
 COI = simulated_identifier(3, 3)

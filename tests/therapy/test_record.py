@@ -21,7 +21,7 @@ from livingdrug.therapy import Attrition, WaitingPlan, release, wait
 from livingdrug.therapy.harvest import LOSSES
 from livingdrug.therapy.identity import OPAQUE, IdentifierScheme, simulated_identifier
 from livingdrug.therapy.multiplication import Product
-from livingdrug.therapy.record import BatchRecord, head_path, read_record, sign_decision, verify
+from livingdrug.therapy.record import BatchRecord, sign_decision
 from livingdrug.therapy.record_entries import (
     ENTRIES,
     Correction,
@@ -46,6 +46,7 @@ from livingdrug.therapy.record_lines import (
     read_private_key,
     read_public_key,
 )
+from livingdrug.therapy.record_reading import head_path, read_record, verify
 from livingdrug.therapy.record_review import review
 from livingdrug.therapy.simulated_record import record_simulated
 from livingdrug.therapy.timeline import US_COMMUNITY

@@ -63,8 +63,8 @@ def _new_key(file: Path, as_json: bool) -> None:
 
 
 def _verify(file: Path, key: Path, kept_head: Path | None, as_json: bool) -> None:
-    from livingdrug.therapy.record import read_record, verify
     from livingdrug.therapy.record_lines import read_public_key
+    from livingdrug.therapy.record_reading import read_record, verify
     from livingdrug.therapy.record_review import review
 
     public = read_public_key(key)
@@ -98,8 +98,8 @@ def _is_there(out: Path, file: Path) -> str:
 def _export(file: Path, key: Path, to: str, out: Path | None, as_json: bool) -> None:
     from livingdrug.storage import write_atomically
     from livingdrug.therapy.fhir import to_fhir
-    from livingdrug.therapy.record import read_record
     from livingdrug.therapy.record_lines import read_public_key
+    from livingdrug.therapy.record_reading import read_record
 
     if to not in FORMATS:
         raise InputError(unknown_name("format of the export", to, FORMATS))

@@ -18,7 +18,6 @@ from typing import Any
 
 from livingdrug.errors import InputError
 from livingdrug.therapy.identity import OPAQUE, IdentifierScheme
-from livingdrug.therapy.record import Line
 from livingdrug.therapy.record_entries import (
     HandOver,
     Infusion,
@@ -28,6 +27,7 @@ from livingdrug.therapy.record_entries import (
     TestResult,
     Value,
 )
+from livingdrug.therapy.record_reading import Line
 
 __all__ = ["to_fhir"]
 

@@ -7,6 +7,9 @@ head together are set back to an earlier state.
 
 Example:
     >>> import tempfile
+    >>> from livingdrug.therapy.record_entries import Material, Opened
+    >>> from livingdrug.therapy.record_lines import new_key
+    >>> from livingdrug.therapy.record_reading import verify
     >>> folder = Path(tempfile.mkdtemp())
     >>> public = new_key(folder / "plant.pem")
     >>> with BatchRecord.create(
@@ -29,7 +32,6 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -46,266 +48,43 @@ from livingdrug.therapy.record_entries import (
     Entry,
     Infusion,
     Interruption,
-    Material,
     Opened,
     ReleaseDecision,
     Signed,
     Step,
-    entry_of,
-    moment,
-)
+)  # fmt: skip
 from livingdrug.therapy.record_lines import (
-    LARGEST_LINE,
     START,
     canonical,
-    check_public_key,
     hash_of,
-    is_signed,
-    new_key,
     parse,
     public_key_of,
     read_private_key,
     sign,
-)
+)  # fmt: skip
+from livingdrug.therapy.record_reading import (
+    FORMAT,
+    Line,
+    against_head,
+    decided,
+    head_content,
+    head_path,
+    record_bytes,
+    signed_head,
+    split_lines,
+    walk,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["BatchRecord", "Finding", "Line", "Material", "Opened", "Verification", "head_path", "new_key",
-           "read_record", "sign_decision", "verify"]  # fmt: skip
+__all__ = ["BatchRecord", "sign_decision"]
 
-FORMAT = 1
-LARGEST_FILE = 64_000_000  # bytes
-MOST_FINDINGS = 20
-KEYS = {"chain_of_identity", "data", "format", "hash", "kind", "number", "previous", "signature", "written_at"}
-HEAD_KEYS = {"bytes", "entries", "format", "hash", "signature", "signed_at"}
 Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a record: number, chain of identity, when it was written, its hash, and the entry."""
-
-    number: int
-    chain_of_identity: str
-    written_at: str
-    hash: str
-    entry: Entry
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it was written; ``line`` 0 is the signed head."""
-
-    line: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.what}" if self.line else f"signed head: {self.what}"
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What ``verify`` found: number of lines, and what is wrong (nothing if the record is whole)."""
-
-    lines: int
-    findings: tuple[Finding, ...]
-
-    @property
-    def whole(self) -> bool:
-        """Whether the record is as it was written."""
-        return not self.findings
-
-
-def head_path(path: str | Path) -> Path:
-    """Return where the signed head of a record lies."""
-    return Path(path).with_name(Path(path).name + ".head")
-
-
-# --- reading and verifying ------------------------------------------------------------------------------------------
-
-
-def verify(
-    path: str | Path, public_key: str, *, kept_head: str | Path | None = None, scheme: IdentifierScheme | None = None
-) -> Verification:
-    """Check a record against its signed head and the plant's public key; nothing is changed.
-
-    Args:
-        path: the record; its head lies beside it.
-        public_key: 64 hexadecimal digits of the key that the reader trusts.
-        kept_head: an earlier head of this record that was kept elsewhere; the record must still contain what it signs.
-        scheme: checks the chain-of-identity identifier too.
-
-    Raises:
-        InputError: the record cannot be read or is too large, or the key is not one.
-    """
-    check_public_key(public_key)
-    lines, tail = _split(_read(path))
-    found, hashes, _ = _walk(lines, public_key, scheme)
-    if tail:
-        found.append(Finding(len(lines) + 1, f"the last {len(tail)} bytes end in the middle of a line"))
-    found += _against_head(head_path(path), public_key, hashes, last=True)
-    if kept_head is not None:
-        found += _against_head(Path(kept_head), public_key, hashes, last=False)
-    return Verification(len(lines), tuple(found[:MOST_FINDINGS]))
-
-
-def read_record(path: str | Path, public_key: str) -> tuple[Line, ...]:
-    """Return the lines of a record that is whole; LivingDrugError names the first thing that is wrong in another."""
-    checked = verify(path, public_key)
-    if not checked.whole:
-        raise LivingDrugError(f"{path} is not as it was written: {checked.findings[0]}; see `livingdrug record verify`")
-    _, _, read = _walk(_split(_read(path))[0], public_key, None)
-    return tuple(read)
-
-
-def _read(path: str | Path) -> bytes:
-    try:
-        if Path(path).stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: too large for a batch record (at most {LARGEST_FILE} bytes)")
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: the record cannot be read: {error.strerror or error}") from error
-
-
-def _split(data: bytes) -> tuple[list[bytes], bytes]:
-    *lines, tail = data.split(b"\n")
-    return lines, tail
-
-
-def _walk(
-    lines: Iterable[bytes], public_key: str, scheme: IdentifierScheme | None
-) -> tuple[list[Finding], list[str], list[Line]]:
-    """Return what is wrong, the hash that each line should have, and the lines that could be read."""
-    found: list[Finding] = []
-    hashes: list[str] = []
-    read: list[Line] = []
-    previous, identity, written = START, None, ""
-    for number, raw in enumerate(lines, start=1):
-        try:
-            entry = parse(raw)
-            line, wrong = _line(entry, number, public_key)
-        except InputError as error:
-            line, wrong, entry = None, [str(error)], {}
-        if entry.get("previous") != previous and not (line is None and wrong):
-            wrong.append(f"does not follow line {number - 1}: lines were removed, inserted or moved")
-        previous = hash_of(entry) if entry else "unreadable"
-        hashes.append(previous)
-        if line is not None:
-            identity = identity or line.chain_of_identity
-            if line.chain_of_identity != identity:
-                wrong.append("carries another chain of identity than line 1")
-            if line.written_at < written:
-                wrong.append("was written before the line above it")
-            written = line.written_at
-            if number == 1 and scheme is not None:
-                wrong += _scheme_problem(scheme, identity)
-            read.append(line)
-        found += [Finding(number, text) for text in wrong]
-    if not hashes:
-        found.append(Finding(1, "the record is empty"))
-    return found, hashes, read
-
-
-def _scheme_problem(scheme: IdentifierScheme, identity: str) -> list[str]:
-    try:
-        scheme.check(identity)
-    except InputError as error:
-        return [str(error)]
-    return []
-
-
-def _line(entry: dict[str, Any], number: int, public_key: str) -> tuple[Line | None, list[str]]:
-    """Return the line and what is wrong with it on its own."""
-    if set(entry) != KEYS or entry["format"] != FORMAT:
-        return None, [f"not a line of a batch record of format {FORMAT}: its keys are not the expected ones"]
-    wrong = []
-    true_hash = hash_of(entry)
-    if entry["hash"] != true_hash:
-        wrong.append("its content was changed: it does not fit its hash")
-    elif not is_signed(public_key, "line", true_hash.encode(), entry["signature"]):
-        wrong.append("is not signed with this key: it was changed, or the key is another one")
-    if entry["number"] != number:
-        wrong.append(f"carries the number {entry['number']!r:.20}: lines were removed, inserted or moved")
-    try:
-        moment(entry["written_at"])
-        held = entry_of(entry["kind"], entry["data"], f"line {number}")
-    except InputError as error:
-        return None, [*wrong, f"holds no entry that can be read: {_without_values(error)}"]
-    if not isinstance(entry["chain_of_identity"], str) or not entry["chain_of_identity"]:
-        return None, [*wrong, "has no chain of identity"]
-    wrong += _unsigned_people(held, entry["chain_of_identity"])
-    return Line(number, entry["chain_of_identity"], entry["written_at"], true_hash, held), wrong
-
-
-def _without_values(error: InputError) -> str:
-    """Return the message up to where it would repeat what stands in the file."""
-    return str(error).split(", got ")[0].split(" '")[0]
-
-
-def _unsigned_people(held: Entry, identity: str) -> list[str]:
-    if not isinstance(held, ReleaseDecision):
-        return []
-    return [
-        f"the signature of {signed.by} on the release decision is not valid"
-        for signed in held.signatures
-        if not is_signed(signed.public_key, "decision", _decided(held, identity, signed), signed.signature)
-    ]
-
-
-def _against_head(path: Path, public_key: str, hashes: list[str], *, last: bool) -> list[Finding]:
-    """Return how the record differs from a signed head; ``last``: the head must be that of the last line."""
-    try:
-        head = _head(path, public_key)
-    except InputError as error:
-        return [Finding(0, str(error))]
-    count, name = head["entries"], "the signed head" if last else f"the head kept in {path}"
-    if count > len(hashes):
-        missing = f"line {count}" if count == len(hashes) + 1 else f"lines {len(hashes) + 1} to {count}"
-        return [
-            Finding(len(hashes) + 1, f"{name} covers {count} lines, the record has {len(hashes)}: {missing} cut off")
-        ]
-    if hashes[count - 1] != head["hash"]:
-        return [Finding(count, f"is not the line that {name} was signed for")]
-    if last and count < len(hashes):
-        return [Finding(count + 1, f"stands after the {count} lines of {name}: added, or writing was interrupted")]
-    return []
-
-
-def _head(path: Path, public_key: str) -> dict[str, Any]:
-    """Return a signed head; InputError says why there is none, or none of this key."""
-    try:
-        raw = path.read_bytes() if path.stat().st_size <= LARGEST_LINE else b""
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}; the record may have been cut") from error
-    try:
-        head = parse(raw.removesuffix(b"\n"))
-    except InputError as error:
-        raise InputError(f"{path} was changed: {error}") from error
-    whole = {name: head.get(name) for name in ("entries", "bytes")}
-    if set(head) != HEAD_KEYS or any(type(v) is not int or v < 1 for v in whole.values()):
-        raise InputError(f"{path} is not the head of a batch record")
-    if not is_signed(public_key, "head", _head_content(head), head["signature"]):
-        raise InputError(f"{path} is not signed with this key: it was changed, or the key is another one")
-    return head
-
-
-def _head_content(head: dict[str, Any]) -> bytes:
-    return canonical({name: value for name, value in head.items() if name != "signature"})
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _decided(decision: ReleaseDecision, identity: str, signed: Signed) -> bytes:
-    """Return what a person signs: the decision without signatures, the batch, and who, when and what it means."""
-    about = {"by": signed.by, "meaning": signed.meaning, "at": signed.at}
-    held = decision.model_dump(mode="json", exclude={"signatures"})
-    return canonical({"chain_of_identity": identity, "decision": held, "signed": about})
 
 
 def sign_decision(
@@ -328,7 +107,7 @@ def sign_decision(
     ]
     draft = ReleaseDecision(**decision, signatures=tuple(blank))
     done = [
-        signed.model_copy(update={"signature": sign(key, "decision", _decided(draft, identity, signed))})
+        signed.model_copy(update={"signature": sign(key, "decision", decided(draft, identity, signed))})
         for signed, (_, _, key) in zip(blank, people, strict=True)
     ]
     return draft.model_copy(update={"signatures": tuple(done)})
@@ -377,7 +156,7 @@ class BatchRecord:
             raise InputError(f"{path} exists; a record is never written over, open it to append")
         line, raw = _made(opened, 1, START, scheme_checked, clock, key)
         # the head first: a record without its head is refused, a head without its record begins anew
-        write_atomically(head_path(path), _signed_head(1, len(raw), line.hash, clock, key))
+        write_atomically(head_path(path), _new_head(1, len(raw), line.hash, clock, key))
         write_atomically(path, raw)
         return cls.open(path, key, clock=clock)
 
@@ -464,20 +243,20 @@ class BatchRecord:
         os.fsync(self._file)
 
     def _write_head(self, line: Line, size: int) -> None:
-        write_atomically(head_path(self.path), _signed_head(line.number, size, line.hash, self._clock, self._key))
+        write_atomically(head_path(self.path), _new_head(line.number, size, line.hash, self._clock, self._key))
 
     def _resume(self) -> None:
         """Read the record, and complete or cut off what a kill has left after the signed head."""
         public = public_key_of(self._key)
         try:
-            head = _head(head_path(self.path), public)
+            head = signed_head(head_path(self.path), public)
         except InputError as error:
             raise LivingDrugError(str(error)) from error
-        data = _read(self.path)
+        data = record_bytes(self.path)
         covered, rest = data[: head["bytes"]], data[head["bytes"] :]
-        lines, torn = _split(covered)
-        found, hashes, read = _walk(lines, public, None)
-        found += _against_head(head_path(self.path), public, hashes, last=True)
+        lines, torn = split_lines(covered)
+        found, hashes, read = walk(lines, public, None)
+        found += against_head(head_path(self.path), public, hashes, last=True)
         if found or torn:
             what = found[0] if found else "it was cut in the middle of a line"
             raise LivingDrugError(f"{self.path} is not as it was written: {what}")
@@ -485,7 +264,7 @@ class BatchRecord:
         if not rest:
             return
         if rest.count(b"\n") == 1 and rest.endswith(b"\n"):
-            found, _, read = _walk([*lines, rest[:-1]], public, None)
+            found, _, read = walk([*lines, rest[:-1]], public, None)
             if not found:
                 self._lines, self._bytes = read, len(data)
                 self._write_head(read[-1], len(data))
@@ -536,9 +315,9 @@ def _made(
     return Line(number, identity, written, digest, entry), raw
 
 
-def _signed_head(entries: int, size: int, digest: str, clock: Clock, key: Ed25519PrivateKey) -> bytes:
+def _new_head(entries: int, size: int, digest: str, clock: Clock, key: Ed25519PrivateKey) -> bytes:
     head = {"format": FORMAT, "entries": entries, "bytes": size, "hash": digest, "signed_at": clock().strftime(MOMENT)}
-    return canonical({**head, "signature": sign(key, "head", _head_content(head))}) + b"\n"
+    return canonical({**head, "signature": sign(key, "head", head_content(head))}) + b"\n"
 
 
 def _check_follows(lines: list[Line], entry: Entry) -> None:

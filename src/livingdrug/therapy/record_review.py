@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from livingdrug.therapy.record import Line
 from livingdrug.therapy.record_entries import (
     Deviation,
     HandOver,
@@ -24,6 +23,7 @@ from livingdrug.therapy.record_entries import (
     Step,
     TestResult,
 )
+from livingdrug.therapy.record_reading import Line
 
 __all__ = ["OpenPoint", "review"]
 

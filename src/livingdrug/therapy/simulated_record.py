@@ -18,7 +18,7 @@ from livingdrug.patients import Patients
 from livingdrug.therapy.harvest import LOSSES
 from livingdrug.therapy.identity import OPAQUE, IdentifierScheme, simulated_identifier
 from livingdrug.therapy.multiplication import Product
-from livingdrug.therapy.record import BatchRecord, Line, sign_decision
+from livingdrug.therapy.record import BatchRecord, sign_decision
 from livingdrug.therapy.record_entries import (
     MOMENT,
     Entry,
@@ -34,6 +34,7 @@ from livingdrug.therapy.record_entries import (
     moment,
 )
 from livingdrug.therapy.record_lines import read_private_key
+from livingdrug.therapy.record_reading import Line
 from livingdrug.therapy.release import Dose, ReleasePlan, release_tests
 from livingdrug.therapy.stage import Attrition
 from livingdrug.therapy.timeline import EVENTS, collected_on
