@@ -61,7 +61,7 @@ def left_out(found: Calibration, workers: int) -> str:
         tables[trial] = coverage_table(others, trials=(trial,), seed=found.plan.seed + 1, workers=workers)
     every = pd.concat(tables.values())
     rows = [
-        f"| {r['by']} | {r['name']} | {r['targets']} | {r['inside']:.0%} | {r['wide']:.0%} |"
+        f"| {r['by']} | {r['name']} | {r['targets']} | {r['share']:.0%} | {r['wide'] / r['targets']:.0%} |"
         for r in coverage_summary(every).to_dict("records")
     ]
     return (

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from livingdrug.errors import InputError
-from livingdrug.reports.scoreboard import placed, scoreboard_markdown, scoreboard_page, summary
+from livingdrug.reports.scoreboard import checked, placed, scoreboard_markdown, scoreboard_page
 from livingdrug.trials.forecast import Forecast, forecast_row, forecast_table
+from livingdrug.trials.predictive import coverage_summary
 
 
 def row(trial, kind, observed, low, high, size=50, statistic="proportion", **more):
@@ -26,13 +27,13 @@ TABLE = pd.DataFrame([
 
 
 def test_counts_by_trial_and_class():
-    found = summary(TABLE).set_index(["by", "name"])
+    found = coverage_summary(checked(TABLE)).set_index(["by", "name"])
     assert found.loc[("all", "all"), ["targets", "inside", "wide"]].tolist() == [4, 3, 1]
     assert found.loc[("trial", "one"), "share"] == 0.5
     assert found.loc[("class", "crs"), "targets"] == 2
     assert not found.loc[("all", "all"), "met"]
     assert found.loc[("trial", "two"), "met"]
-    assert summary(TABLE).attrs == {}
+    assert coverage_summary(checked(TABLE)).attrs == {}
 
 
 def test_what_is_outside_is_said(tmp_path):
@@ -83,6 +84,6 @@ def test_forecasts_stand_without_a_comparison():
 
 def test_a_table_without_columns_is_refused():
     with pytest.raises(InputError, match="missing: width_limit"):
-        summary(TABLE.drop(columns="width_limit"))
+        checked(TABLE.drop(columns="width_limit"))
     with pytest.raises(InputError, match="needs rows"):
-        summary(TABLE.head(0))
+        checked(TABLE.head(0))

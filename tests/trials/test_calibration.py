@@ -117,7 +117,7 @@ def test_the_coverage_table_counts_what_it_shows():
     inside = (table["low"] <= table["observed"] + 0.5) & (table["observed"] - 0.5 <= table["high"])
     assert not (table["inside"] & ~inside).any()
     counted = coverage_summary(table)
-    assert counted.loc[0, "inside"] == pytest.approx(table["inside"].mean())
+    assert counted.loc[0, "share"] == pytest.approx(table["inside"].mean())
     assert set(counted["by"]) == {"all", "trial", "class"}
 
 

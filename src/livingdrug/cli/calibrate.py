@@ -109,7 +109,5 @@ def _tell(tables: Mapping[str, pd.DataFrame], informed: pd.DataFrame, save: Path
 
 
 def _shares(title: str, counted: pd.DataFrame) -> None:
-    rows = [
-        (r["by"], r["name"], str(r["targets"]), f"{r['inside']:.0%}", f"{r['wide']:.0%}") for _, r in counted.iterrows()
-    ]
+    rows = [(r["by"], r["name"], str(r["targets"]), f"{r['share']:.0%}", str(r["wide"])) for _, r in counted.iterrows()]
     print_table(title, ("by", "name", "targets", "inside", "too wide"), rows, (2, 3, 4))

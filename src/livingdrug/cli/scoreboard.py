@@ -38,8 +38,8 @@ def scoreboard(
 
     The calibration trials are predicted by the shipped ensemble; the other trials stand there as they were forecast.
     """
-    from livingdrug.reports.scoreboard import summary
     from livingdrug.trials.forecast import read_forecast
+    from livingdrug.trials.predictive import coverage_summary
 
     frozen = read_forecast(forecast) if forecast is not None else None
     table, about = _covered(coverage, seed, threads or os.cpu_count() or 1, as_json)
@@ -48,7 +48,7 @@ def scoreboard(
             "there is nothing to show: no ensemble is shipped, and neither --coverage nor --forecast was given"
         )
     files = _write(out, table, frozen, about)
-    totals = summary(table) if table is not None else None
+    totals = coverage_summary(table) if table is not None else None
     if as_json:
         rows = totals.to_dict("records") if totals is not None else []
         print_json({"files": files, "summary": rows, "about": about, "notice": NOTICE})

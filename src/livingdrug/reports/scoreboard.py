@@ -20,17 +20,17 @@ from livingdrug.reports.numbers import count, number, percent
 from livingdrug.reports.page import Report, render
 from livingdrug.reports.tables import Table, table
 from livingdrug.reports.trial_page import TERMS, section
+from livingdrug.trials.predictive import GOAL, GOAL_PART, coverage_summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "checked", "intervals_chart", "placed", "scoreboard_markdown", "scoreboard_page", "summary"]
+__all__ = ["COLUMNS", "checked", "intervals_chart", "placed", "scoreboard_markdown", "scoreboard_page"]
 
 COLUMNS = (
     "trial", "label", "kind", "statistic", "unit", "observed", "size", "counted", "middle", "low", "high", "inside",
     "width", "width_limit", "wide",
 )  # fmt: skip
-GOAL, GOAL_PART = 0.90, 0.75
 NOTICE = "**Not for clinical use.**"
 SHARES = ("proportion", "survival")
 Rows = list[dict[str, Any]]
@@ -55,31 +55,6 @@ def checked(covered: pd.DataFrame) -> pd.DataFrame:
     for name in ("inside", "wide", "counted"):
         made[name] = made[name].astype(bool)
     return made
-
-
-def summary(covered: pd.DataFrame) -> pd.DataFrame:
-    """Return by all, by trial and by class: targets that count, how many are inside or too wide, and the goal.
-
-    The goal is 90 % of all targets inside their interval, and 75 % in each trial and in each class.
-    """
-    import pandas as pd
-
-    counted = checked(covered)
-    counted = counted[counted["counted"]]
-    parts = [("all", "all", counted)]
-    parts += [
-        (by, str(name), part)
-        for by, key in (("trial", "trial"), ("class", "kind"))
-        for name, part in counted.groupby(key)
-    ]
-    rows = []
-    for by, name, part in parts:
-        goal, size = GOAL if by == "all" else GOAL_PART, len(part)
-        inside, wide = (np.count_nonzero(part[column]) for column in ("inside", "wide"))
-        share = inside / size if size else np.nan
-        rows.append({"by": by, "name": name, "targets": size, "inside": inside, "share": share, "wide": wide,
-                     "goal": goal, "met": bool(share >= goal)})  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def scoreboard_markdown(
@@ -119,7 +94,7 @@ def _calibrated_lines(covered: pd.DataFrame, image: str) -> list[str]:
 
 
 def _verdict(covered: pd.DataFrame) -> str:
-    totals = summary(covered)
+    totals = coverage_summary(checked(covered))
     row: dict[str, Any] = totals.to_dict("records")[0]
     missed = totals[(totals["by"] != "all") & ~totals["met"]]
     words = (
@@ -152,7 +127,7 @@ def _summary_table(covered: pd.DataFrame) -> Table:
             count(row["wide"]),
             "yes" if row["met"] else f"no, below {_percent(row['goal'])}",
         )
-        for row in summary(covered).to_dict("records")
+        for row in coverage_summary(checked(covered)).to_dict("records")
     ]
     marks = ["inside" if row[-1] == "yes" else "outside" for row in rows]
     headings = ("By", "Name", "Targets", "Inside", "Too wide", "Goal met")
@@ -306,7 +281,7 @@ def _plain_marks(shown: Table) -> Table:
 
 
 def _cards(covered: pd.DataFrame) -> list[Card]:
-    totals = summary(covered)
+    totals = coverage_summary(checked(covered))
     row: dict[str, Any] = totals.to_dict("records")[0]
     parts = totals[totals["by"] != "all"]
     met = f"goal {_percent(GOAL)}: {'met' if row['met'] else 'missed'}"
