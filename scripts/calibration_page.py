@@ -1,6 +1,6 @@
 """Write docs/calibration-results.md from the folder of a calibration: what the data inform, and leave-one-trial-out.
 
-    python scripts/calibration_page.py runs/calibration --members 100 --steps 4 --patients 120
+    python scripts/calibration_page.py runs/calibration
 
 Finished pieces in the folder are used; what is missing is simulated. Not for clinical use.
 """
@@ -28,10 +28,9 @@ def main() -> None:
     """Read the arguments and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    for name, value in (("members", 120), ("steps", 8), ("patients", 100), ("seed", 1), ("workers", 2)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    plan = Plan(members=given.members, steps=given.steps, patients=given.patients, seed=given.seed)
+    plan = Plan()
     found = calibrate(plan, given.folder, workers=given.workers)
     PAGE.write_text(HEAD + informed(found) + left_out(found, given.workers), encoding="utf-8")
 

@@ -19,11 +19,11 @@ __all__ = ["calibrate"]
 
 def calibrate(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Finished pieces are kept here; a kill loses none.")],
-    members: Annotated[int, typer.Option("--members", min=20, max=2_000, help="Parameter sets.")] = 120,
-    steps: Annotated[int, typer.Option("--steps", min=1, max=50, help="Steps of the smoother.")] = 8,
+    members: Annotated[int, typer.Option("--members", min=20, max=2_000, help="Parameter sets.")] = 100,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=50, help="Steps of the smoother.")] = 4,
     patients: Annotated[
         int, typer.Option("--patients", min=50, max=100_000, help="Enrolled by each set in each trial at each step.")
-    ] = 100,
+    ] = 140,
     leave_one_out: Annotated[
         bool, typer.Option("--leave-one-out", help="Predict each trial from the other five, too.")
     ] = False,

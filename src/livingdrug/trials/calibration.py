@@ -67,9 +67,9 @@ class Plan:
         trials: that take part; the others are left out.
     """
 
-    members: int = 120
-    steps: int = 6
-    patients: int = 200
+    members: int = 100
+    steps: int = 4
+    patients: int = 140
     seed: int = 1
     trials: tuple[str, ...] = target_trials()
 

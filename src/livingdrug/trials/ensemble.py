@@ -22,7 +22,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.population.free import checked_settings
 from livingdrug.storage import write_atomically
 
-__all__ = ["Ensemble", "ensemble_names", "load_ensemble", "save_ensemble"]
+__all__ = ["Ensemble", "ensemble_names", "load_ensemble", "parse_ensemble", "save_ensemble"]
 
 Array = NDArray[np.float64]
 

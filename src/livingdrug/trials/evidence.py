@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from livingdrug.trials.targets import Target
 
@@ -111,6 +110,8 @@ def reported_width(target: Target) -> float:
 
 
 def _spread_of_range(target: Target) -> float:
+    from scipy.special import ndtri
+
     low, high = target.range_low, target.range_high
     if low is None or high is None or not high > low:
         return USUAL_SPREAD

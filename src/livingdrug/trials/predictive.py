@@ -150,8 +150,8 @@ def _typical_width(draws: Array) -> float:
 def coverage_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return over all, by trial and by class: how many of the targets that count are inside, or too wide, and the goal.
 
-    Columns by, name, targets, inside, share, wide, goal, met. The goal is 90 % of all targets inside their interval, and
-    75 % in each trial and in each class.
+    Columns by, name, targets, inside, share, wide, goal, met. The goal is 90 % of all targets inside their interval,
+    and 75 % in each trial and in each class.
     """
     import pandas as pd
 
