@@ -46,12 +46,15 @@ format: $(READY) ## let ruff mend what it can
 bench: ## our engine against its peers, in one run on this machine
 	@PYTHON=$(PYTHON) bash benchmarks/setup.sh
 	@PATH="$(CURDIR)/.bench-venv/bin:$$PATH" .bench-venv/bin/python -m benchmarks.run
+	@.bench-venv/bin/python -m benchmarks.fitting theophylline car_t
+	@.bench-venv/bin/python -m benchmarks.ward
 
 docs: $(READY) ## write the generated pages of docs/
 	@$(BIN)/python scripts/validation_page.py
 	@$(BIN)/python scripts/model_pages.py
 	@$(BIN)/python scripts/body_page.py
 	@$(BIN)/python scripts/population_pages.py
+	@$(BIN)/python scripts/fit_tutorial_tables.py
 
 pins: ## resolve the pinned versions anew into constraints.txt
 	@$(PYTHON) -m venv .pins-venv && .pins-venv/bin/python -m pip install --quiet uv

@@ -21,12 +21,10 @@ import numpy as np
 
 from livingdrug.inference.closed_form import expansion_contraction
 from livingdrug.inference.data import EventData
-from livingdrug.inference.nodes import Nodes
-from livingdrug.inference.problem import Problem
+from livingdrug.inference.estimation import fit
 from livingdrug.inference.residual import log_additive
-from livingdrug.inference.saem import Saem, SaemSettings
+from livingdrug.inference.saem import SaemSettings
 from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
-from livingdrug.inference.uncertainty import of_nodes, reported, reported_errors
 from livingdrug.library.stein2019 import Stein2019, spreads, transgene
 from livingdrug.model import lognormal
 
@@ -45,13 +43,12 @@ STORE = Path(__file__).parents[1] / "build" / "studies.jsonl"
 
 @dataclass(frozen=True)
 class Study:
-    """A simulated trial and how it is fitted: subjects, iterations of SAEM, chains, and draws for the errors."""
+    """A simulated trial and how it is fitted: subjects, iterations of SAEM, and chains."""
 
     subjects: int = 60
     exploring: int = 150
     smoothing: int = 100
     chains: int = 4
-    draws: int = 150
 
 
 def simulate(replicate: int, subjects: int) -> EventData:
@@ -87,31 +84,16 @@ def informed(data: EventData, method: str) -> EventData:
 
 
 def fit_once(replicate: int, method: str, study: Study) -> dict[str, Any]:
-    """Fit one trial by SAEM; errors from the observed information over the chains' draws (Louis 1982)."""
+    """Fit one trial by SAEM."""
     start = time.process_time()
-    problem = Problem(model(method), informed(simulate(replicate, study.subjects), method))
-    settings = SaemSettings(study.exploring, study.smoothing, study.chains, seed=replicate)
-    run = Saem(problem, settings, problem.theta.copy())
-    run.run()
-    covariance = of_nodes(problem, drawn(run, study.draws), run.theta).covariance
-    errors = None if covariance is None else reported_errors(problem, run.theta, covariance)
+    data = informed(simulate(replicate, study.subjects), method)
+    settings = SaemSettings(study.exploring, study.smoothing, study.chains)
+    found = fit(model(method), data, "saem", seed=replicate, saem=settings)
+    errors = None if found.standard_errors_ is None else dict(found.standard_errors_)
     return {
-        "replicate": replicate, "method": method, "estimates": reported(problem, run.theta), "errors": errors,
-        "seconds": time.process_time() - start,
+        "replicate": replicate, "method": method, "estimates": dict(found.estimates_), "errors": errors,
+        "converged": found.converged_, "verdict": found.verdict_, "seconds": time.process_time() - start,
     }  # fmt: skip
-
-
-def drawn(run: Saem, count: int) -> Nodes:
-    """Effects drawn by the chains at the estimates, each with the same weight there."""
-    held = []
-    for _ in range(count):
-        run.draw()
-        run.draw()
-        held.append(run.eta + run.problem.shifts(run.theta[None]))
-    centred = np.concatenate(held)
-    nodes = Nodes(run.problem, centred, np.zeros(centred.shape[:2]), random=True)
-    nodes.log_weight = -nodes.log_terms(run.theta[None])
-    return nodes
 
 
 # -- many of them -----------------------------------------------------------------------------------------------------

@@ -68,7 +68,30 @@ def left_out(found: Calibration, workers: int) -> str:
         "Share of targets inside their 95 % interval, and share of intervals wider than their limit.\n\n"
         "| by | name | targets | inside | too wide |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
         "### Outside\n\n| target | reported | predicted | interval |\n| --- | --- | --- | --- |\n"
-        + "\n".join(_missed(every)) + "\n"
+        + "\n".join(_missed(every)) + "\n\n" + _why_so_wide(found)
+    )  # fmt: skip
+
+
+def _why_so_wide(found: Calibration) -> str:
+    """Return the table of where the width comes from, in the linear view."""
+    import pandas as pd
+
+    parts = {trial: found.variance_without(trial).drop(columns="target") for trial in found.plan.trials}
+    parts = {"all": pd.concat(parts.values()), **parts}
+    rows = []
+    for name, table in parts.items():
+        total = table.sum(axis=1)
+        shares = table.div(total, axis=0).mean()
+        wide = [(total - less > 4 * table["chance"]).mean() for less in (0, table["alone"], table["trial_effects"])]
+        rows.append(f"| {name} | " + " | ".join(f"{value:.0%}" for value in (*shares, *wide)) + " |")
+    return (
+        "## Why those intervals are wide\n\nBy the straight line through all runs. First the mean shares of the "
+        "variance of a left-out target: of parameters that only its trial informs and that are back at their prior, of "
+        "all other parameters, of trial effects, of the trial's own chance. Then how many targets would be more than "
+        "twice as wide as chance alone: as it is, if nothing went back to its prior, without trial effects.\n\n"
+        "| trial | only this trial | other parameters | trial effects | chance | too wide | with a prior as narrow as "
+        "what is known | without trial effects |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows)
+        + "\n"
     )  # fmt: skip
 
 

@@ -21,8 +21,9 @@ from livingdrug.inference.comparison import evaluate
 from livingdrug.inference.estimation import fit
 from livingdrug.inference.marginal import approximate
 from livingdrug.inference.nodes import quadrature_nodes
-from livingdrug.inference.problem import LOG_2PI, Problem
+from livingdrug.inference.problem import Problem
 from livingdrug.inference.residual import additive, proportional
+from livingdrug.inference.vector import LOG_2PI
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -26,11 +26,11 @@ class Clinic:
         given += [*cells(patient.dose_cells if dose is None else dose), *more]
         return self.solve({**patient.values(), **(changes or {})}, given, days, stochastic=stochastic, **options)
 
-    def cohort(self, name, count, changes=None, *, seed=5, **options):
+    def cohort(self, name, count, changes=None, *, seed=5, rtol=LOOSE, **options):
         ids = np.arange(count)
         patient = PATIENTS[name]
         drawn = draw_patients(ids, {**patient.values(), **(changes or {})}, seed=seed, spreads=patient.spreads)
-        return self.follow(name, drawn, patient_ids=ids, seed=seed, rtol=LOOSE, **options)
+        return self.follow(name, drawn, patient_ids=ids, seed=seed, rtol=rtol, **options)
 
     @staticmethod
     def solve(parameters, doses, days, **options):

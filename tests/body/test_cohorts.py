@@ -86,6 +86,16 @@ def test_some_respond_and_some_of_them_relapse(judged, key):
     assert 60 < np.median(found.progression_day[relapsed]) <= 360  # relapses come after months
 
 
+@pytest.mark.parametrize("key", EVERY, ids="-".join)
+def test_inflammation_ends_even_where_the_tumour_stays(cohorts, judged, key):
+    """Release lasts days to weeks (labels yescarta2024, kymriah2025: medians of 7 to 8 days), never months."""
+    il6, stays = cohorts[key]["il6"], ~judged[key].responded
+    at = {day: il6[stays, np.searchsorted(DAYS, day)] for day in (90.0, 180.0)}
+    assert (il6[stays].max(axis=1) > 100).mean() > 0.5  # it was there
+    for day, found in at.items():
+        assert (found > 100).mean() < 0.05, day
+
+
 @pytest.mark.parametrize("disease", ["lbcl", "b_all"])
 def test_relapses_occur_with_and_without_the_antigen(judged, disease):
     for kind in KINDS:

@@ -209,3 +209,28 @@ def test_the_models_are_listed(run):
     answer = run("--list")
     assert answer.exit_code == 0
     assert "exhaustion_limited: Growth ends because" in answer.output
+
+
+def test_a_value_without_logarithm_is_told_together_with_all_other_errors(run: Any, folder: Path) -> None:
+    (folder / "zero.csv").write_text("ID,TIME,DV,SITE\nA,1,0,.\nA,3,50,.\nA,2,40,.\nB,1,7,x\nB,2,8,x\nB,3,9,x\n")
+    found = str(run("stein2019", "zero.csv", "--no-report", "-o", "zero").exception)
+    assert "row 1, subject A, DV = 0: not above zero, and its logarithm is needed" in found
+    assert "row 3, subject A, TIME = 2: time runs backwards" in found
+    assert "SITE" not in found  # no model reads it
+
+
+def test_a_fit_asks_the_data_for_what_its_models_read() -> None:
+    from livingdrug.cli.fit import _needed
+    from livingdrug.inference.closed_form import emax
+    from livingdrug.inference.ready import ready
+    from livingdrug.inference.residual import additive, log_additive
+    from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel, power_effect
+    from livingdrug.model import lognormal
+
+    ed50 = Estimate(400.0, lognormal(0.5), covariates=[power_effect("WT", 70)])
+    parameters = {"E0": Estimate(4.0), "Emax": Estimate(25.0, lognormal(0.5)), "ED50": ed50}
+    response = StatisticalModel(emax(), parameters, Endpoint("effect", additive(1.0)))
+    assert _needed([response]) == {"covariates": ("DOSE", "WT"), "log": False}
+    assert _needed([ready("stein2019")]) == {"covariates": (), "log": True}
+    limited = StatisticalModel(emax(), parameters, Endpoint("effect", log_additive(0.3), limit=2.0))
+    assert not _needed([limited])["log"]  # a zero is below the limit then

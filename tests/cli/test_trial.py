@@ -176,7 +176,8 @@ def twin_run(tmp_path_factory):
 
     folder, printed = tmp_path_factory.mktemp("twin") / "run", io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
-        main(["trial", "eliana", "-n", "30", "--replicates", "50", "--threads", "1", "--out", str(folder), "--json"])
+        main(["trial", "eliana", "-n", "30", "--replicates", "50", "--threads", "1", "--parameter-sets", "20", "--out",
+              str(folder), "--json"])  # fmt: skip
     return folder, json.loads(printed.getvalue())
 
 
@@ -188,6 +189,10 @@ def test_a_trial_of_the_twin_leaves_a_report_and_tables(command, twin_run):
     }  # fmt: skip
     assert (told["patients"], told["failed_patients"], told["notice"]) == (30, 0, "Not for clinical use.")
     table = pd.read_parquet(folder / "endpoints.parquet")
+    known = table.dropna(subset=["sets_low"])
+    assert (known["sets_low"] <= known["sets_high"]).all()
+    assert len(known) > 0.8 * len(table)
+    assert json.loads((folder / "configuration.json").read_text())["parameter_sets"] == 20
     assert [row["endpoint"] for row in told["endpoints"]] == table["endpoint"].tolist()
     assert len(pd.read_parquet(folder / "patients.parquet")) == 30
     assert "@article{maude2018," in command("cite", folder).out
@@ -195,8 +200,10 @@ def test_a_trial_of_the_twin_leaves_a_report_and_tables(command, twin_run):
 
 def test_a_trial_of_the_twin_is_told_to_people(command, twin_run):
     folder, _ = twin_run  # the same command again: everything is found in the folder
-    answer = command("trial", "eliana", "-n", 30, "--replicates", 50, "--threads", 1, "--out", folder)
+    words = ("trial", "eliana", "-n", 30, "--replicates", 50, "--threads", 1, "--out", folder)
+    answer = command(*words, "--parameter-sets", 20)
     assert answer.code == 0
+    assert "inside that of chance and parameters" in answer.out
     assert "crs >= 3" in answer.out
     assert "reported numbers lie inside" in answer.out
     assert "Not for clinical use." in answer.out
@@ -216,6 +223,13 @@ def test_a_damaged_table_of_a_twins_trial_is_named(command, twin_run, tmp_path):
     answer = command("report", tmp_path / "copy")
     assert answer.code == 2
     assert "a table is damaged" in answer.err
+
+
+def test_sets_fit_trials_of_the_twin_and_must_be_enough(command, small_trial, tmp_path):
+    answer = command("trial", small_trial, "-n", 5, "--parameter-sets", 20, "--out", tmp_path / "run")
+    assert (answer.code, "a paper's model has one set" in answer.err) == (2, True)
+    answer = command("trial", "nct07194980", "-n", 5, "--parameter-sets", 3, "--out", tmp_path / "run")
+    assert (answer.code, "at least 20 sets, got 3" in answer.err) == (2, True)
 
 
 def test_volumes_fit_papers_only(command, tmp_path):

@@ -62,6 +62,15 @@ def test_a_design_leaves_page_and_tables(command, tmp_path):
     assert "Power" in command("design", path, "--threads", 1, "--out", tmp_path / "run").out
 
 
+def test_a_design_may_be_given_to_the_trial_command(command, tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(DESIGN)
+    answer = command("trial", path, "--threads", 1, "--out", tmp_path / "run", "--json")
+    assert (answer.code, answer.json["power"][0]["size"]) == (0, 20)
+    refused = command("trial", path, "-n", 30)
+    assert (refused.code, "a design; its numbers of patients stand in the file" in refused.err) == (2, True)
+
+
 def test_a_bad_design_is_refused_with_its_line(command, tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text(DESIGN.replace("juliet", "julia"))

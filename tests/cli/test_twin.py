@@ -1,5 +1,6 @@
 """One default patient of the twin on the command line."""
 
+import numpy as np
 import pytest
 
 
@@ -93,3 +94,16 @@ def test_nothing_is_written_over_without_force(command, tmp_path, name):
     assert path.read_text() == "mine"
     assert command("run", name, "--days", 30, "--save", path, "--force").code == 0
     assert path.read_text().startswith("<svg")
+
+
+def test_without_a_seed_it_is_the_default_patient(command):
+    """Clinicians would expect of it: fever within days, a peak in the second week, no grade beyond 3 with treatment."""
+    plain, again = (command("run", "lbcl_cd28", "--json").json for _ in range(2))
+    assert plain == again
+    drawn = command("run", "lbcl_cd28", "--seed", 0, "--json").json
+    assert drawn["course"]["outputs"] != plain["course"]["outputs"]
+    crs = np.array(plain["course"]["grades"]["astct-crs"])
+    assert 1 <= crs.max() <= 3
+    assert 1 < plain["course"]["rounds"][int((crs > 0).argmax())] < 7
+    cells = np.array(plain["course"]["outputs"]["car_t_blood"])
+    assert 7 <= plain["course"]["day"][int(cells.argmax())] <= 15

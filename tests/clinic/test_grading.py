@@ -3,9 +3,9 @@
 Sources of the tables: ASTCT CRS: PMC9327779 table 2 and PMC8021214 table 1. ICANS: PMC8403007 table 4; children:
 mdedge.com 192202. Lee, Penn, MSKCC, CARTOX: PMC7006459 table 2, ashpublications view-large 9593269. CTCAE v4 CRS:
 ashpublications view-large 6500909. CRES: Neuroimmunol Neuroinflamm 2018;5:43 table 3.
-CTCAE v4.03 terms: PMC5987753 table 3. Laboratory grades: CTCAE v5 as in
-PharmaForest/ctcae5_grader. CTCAE v5 CRS, IEC-HS and the terms beside the five of PMC5987753 are recalled: their rows
-show that the code does what the rules say, not that the rules are right; the outputs say so.
+CTCAE v5 CRS, the terms and laboratory grades of v4.03 and v5: github.com/KohSoonho/CTCAE, CTCAE_4.03.csv and
+CTCAE_v5.0.csv; five terms of v4.03 also PMC5987753 table 3. IEC-HS is recalled: its rows show that the code does what
+the rules say, not that the rules are right; the outputs say so.
 """
 
 from types import SimpleNamespace
@@ -105,8 +105,10 @@ TABLE = [
     *[(f"ctcae-{v}-neuro", {term: word}, mark) for v in ("v4", "v5")
       for term in ("dysphasia", "tremor", "headache", "dizziness", "ataxia", "dysarthria", "memory_impairment")
       for word, mark in (("mild", 1), ("moderate", 2), ("severe", 3))],
-    *[(f"ctcae-{v}-neuro", {"seizure_type": word}, mark) for v in ("v4", "v5")
+    *[("ctcae-v4-neuro", {"seizure_type": word}, mark)
       for word, mark in (("brief_partial", 1), ("brief_generalised", 2), ("multiple", 3), ("life_threatening", 4))],
+    *[("ctcae-v5-neuro", {"seizure_type": word}, mark)  # v5: new-onset seizures are grade 3
+      for word, mark in (("brief_partial", 3), ("brief_generalised", 3), ("multiple", 3), ("life_threatening", 4))],
     *[(f"ctcae-{v}-neuro", {"death_cause": "neurological"}, 5) for v in ("v4", "v5")],
     ("iec-hs", {"ferritin": 5000}, 0), ("iec-hs", {"ast": 400}, 0), ("iec-hs", SICK_HLH, 1),
     ("iec-hs", {"ferritin": 5000, "fibrinogen": 140}, 1), ("iec-hs", {"ferritin": 5000, "platelets": 20}, 1),
@@ -171,7 +173,9 @@ def test_every_cell_of_every_table_decides_somewhere(answers):
     }
     # Of two cells with one grade the first stands; these are met together with an earlier one, or need two times.
     shadowed = {("astct-icans", _place("astct-icans", "ICE 0 and cannot be woken")),
-                ("mskcc", _place("mskcc", "any vasopressor for 24 hours or more"))}  # fmt: skip
+                ("mskcc", _place("mskcc", "any vasopressor for 24 hours or more")),
+                ("ctcae-v5-neuro", _place("ctcae-v5-neuro", "seizure type: brief partial")),
+                ("ctcae-v5-neuro", _place("ctcae-v5-neuro", "seizure type: brief generalised"))}  # fmt: skip
     assert cells - decided <= shadowed
 
 
@@ -182,6 +186,30 @@ def _place(name, text):
 def test_mskcc_a_vasopressor_for_a_day_is_grade_3():
     on = WELL | ONE_LOW
     assert graded("mskcc", (1.0, on), (1.5, on), (2.0, on)) == [(2, 2), (2, 2), (3, 3)]
+
+
+def test_ctcae_v5_seizures_of_a_patient_who_had_them_before():
+    """CTCAE v5 'Seizure': new onset is grade 3; else brief partial 1, brief generalised 2, multiple 3, as in v4.03."""
+    for word, expected in (("brief_partial", 1), ("brief_generalised", 2), ("multiple", 3), ("life_threatening", 4)):
+        before = (-1.0, {"seizure_type": "brief_partial"})
+        assert graded("ctcae-v5-neuro", before, (2.0, WELL | {"seizure_type": word}))[-1] == (expected, expected)
+    well_before = (-1.0, {"seizure_type": "none"})
+    assert graded("ctcae-v5-neuro", well_before, (2.0, WELL | {"seizure_type": "brief_partial"}))[-1] == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "creatinine", "expected"),
+    [(None, 1.2, 0), (None, 1.3, 1), (0.5, 0.75, 0), (0.5, 0.76, 2), (0.5, 1.5, 2), (0.5, 1.51, 3), (1.6, 2.4, 2),
+     (1.6, 7.3, 4)],
+)  # fmt: skip
+def test_creatinine_by_the_limit_and_by_the_value_before_the_infusion(before, creatinine, expected):
+    """CTCAE v5 'Creatinine increased': above 1, 1.5, 3, 6 times the limit of 1.2; above 1.5, 3 times the baseline."""
+    visits = [(2.0, WELL | {"creatinine": creatinine})]
+    if before is not None:
+        visits.insert(0, (-1.0, {"creatinine": before}))
+    # Penn: grade 2 from creatinine grade 2, 3 from grade 3; CARTOX: the grade of the organ.
+    assert graded("cartox", *visits)[-1] == (expected, expected)
+    assert graded("penn", *visits)[-1] == ((min(expected, 3),) * 2 if expected >= 2 else (0, 0))
 
 
 # --- Special cases of the issue ---------------------------------------------------------------------------------------
@@ -338,7 +366,10 @@ def test_what_could_not_be_confirmed_is_marked_in_every_output():
     assert set(grades.by_time()["mark"]) == {"recalled"}
     assert set(grades.by_day()["mark"]) == {"recalled"}
     assert "recalled" in grades.notices()[0]
-    assert grade(chart((2, WELL | CHILD | {"capd_score": 9})), "astct-icans").by_time()["mark"][0] == "confirmed"
+    assert grade(chart((2, WELL | CHILD | {"capd_score": 8})), "astct-icans").by_time()["mark"][0] == "confirmed"
+    for scale_, seen in (("ctcae-v5-crs", FEVER | LOW), ("ctcae-v5-neuro", {"tremor": "mild"})):
+        found = grade(chart((2, WELL | seen)), scale_)
+        assert set(found.by_time()["mark"]) == {"read"}, "read in a copy of the whole table"
     high = grade(chart((2, WELL | ONE_HIGH), (2.2, WELL | ONE_HIGH)), "lee").by_time()
     assert high["mark"][1] == "recalled"  # the dose is recalled
     later = grade(chart((2, WELL | ONE_HIGH), (2.2, WELL | ONE_HIGH), (4, WELL)), "lee")

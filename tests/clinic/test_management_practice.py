@@ -15,8 +15,10 @@ from livingdrug.clinic.management import (
     management_rules,
     missing_management,
     monitoring,
+    second_dose,
 )
 from livingdrug.errors import InputError
+from livingdrug.sources import cite
 
 PRACTICE = (
     "practice-eliana", "practice-juliet", "practice-zuma-1", "practice-zuma-1-early-steroids", "practice-transcend",
@@ -154,13 +156,58 @@ def test_labels_that_are_not_here_are_named():
     assert all(missing_management().values())
 
 
-def test_monitoring_in_europe():
-    """Kymriah SmPC 4.4 and 4.7: one dose on site, 8 weeks without driving; the rest was not read."""
+def test_monitoring_in_europe_after_tisa_cel():
+    """Kymriah SmPC 4.4 and 4.7: one dose on site, 8 weeks without driving; near the centre for 4 weeks (NHS note)."""
     found = monitoring("tisa-cel", dt.date(2025, 8, 1), "EU")
     assert (found.tocilizumab_doses_on_site, found.no_driving_days, found.rems) == (1, 56, False)
-    assert np.isnan([found.daily_days, found.visits_in_first_week, found.stay_near_days]).all()
-    with pytest.raises(InputError, match="monitoring rule in the EU 'axi-cel'"):
-        monitoring("axi-cel", dt.date(2025, 8, 1), "EU")
+    assert (found.stay_near_days, found.source, found.recalled) == (28, "kymriahsmpc", ())
+    assert np.isnan([found.daily_days, found.visits_in_first_week]).all()
+
+
+@pytest.mark.parametrize(
+    ("product", "daily", "visits"),
+    [("axi-cel", 10, 7), ("brexu-cel", 10, 7), ("ide-cel", 10, 7), ("cilta-cel", 14, 7), ("liso-cel", 0, 2)],
+)
+def test_monitoring_in_europe(product, daily, visits):
+    """Section 3 of the leaflets: 10 days (cilta-cel 14), liso-cel 2 to 3 visits; 4 weeks near; 8 weeks no driving."""
+    found = monitoring(product, dt.date(2025, 8, 1), "EU")
+    assert (found.daily_days, found.visits_in_first_week) == (daily, visits)
+    assert (found.stay_near_days, found.no_driving_days, found.rems) == (28, 56, False)
+    assert found.recalled == ("tocilizumab_doses_on_site",)
+    assert "leaflets" in cite(found.source).title
+    with pytest.raises(InputError, match="monitoring rule in the EU 'obe-cel'"):
+        monitoring("obe-cel", dt.date(2025, 8, 1), "EU")
+
+
+@pytest.mark.parametrize(
+    ("crs", "worst", "icans", "expected"),
+    [(0, 0, 0, "give"), (1, 1, 0, "give"), (1, 2, 0, "give"), (2, 2, 0, "wait"), (3, 3, 0, "stop"), (0, 3, 0, "stop"),
+     (4, 4, 0, "stop"), (5, 5, 0, "stop"), (0, 0, 1, "not known"), (2, 2, 1, "not known"), (0, 3, 2, "stop"),
+     (-1, 1, 0, "not known"), (-1, -1, 0, "not known"), (0, 0, -1, "not known"), (-1, 4, 0, "stop")],
+)  # fmt: skip
+def test_the_second_infusion_of_a_split_dose(crs, worst, icans, expected):
+    """Aucatzyl table 2: CRS grade 2 may wait up to day 21, grade 3 or more ends the treatment; ICANS was not read."""
+    assert second_dose("obe-cel", crs=[crs], worst_crs=[worst], worst_icans=icans).tolist() == [expected]
+
+
+def test_the_second_infusion_refuses_what_is_no_grade():
+    with pytest.raises(InputError, match="product with a second dose 'axi-cel'"):
+        second_dose("axi-cel", crs=0, worst_crs=0, worst_icans=0)
+    for bad in (6, 1.5, float("nan")):
+        with pytest.raises(InputError, match="worst_icans must be whole grades up to 5"):
+            second_dose("obe-cel", crs=0, worst_crs=0, worst_icans=bad)
+    with pytest.raises(InputError, match="crs must not be above worst_crs"):
+        second_dose("obe-cel", crs=2, worst_crs=1, worst_icans=0)
+
+
+def test_further_steps_of_the_guideline_of_2021():
+    """Pocket guide, tables 1 and 2: CRS 4 that does not improve, and a steroid beside tocilizumab in ICANS 1."""
+    _, doses = course("asco-2021", [(4, 0)] * 6, optional=True)
+    assert doses[-1, STEROID] == pytest.approx(1000), "24 h on 500 mg without improvement"
+    _, doses = course("asco-2021", [(1, 1)] * 3, optional=True)
+    assert (doses[:, STEROID] > 0).tolist() == [False, True, False], "after the first tocilizumab, then every 12 h"
+    assert course("asco-2021", [(4, 0)] * 6)[1][:, STEROID].max() == 500, "only considered"
+    assert course("asco-2021", [(1, 1)] * 3)[1][:, STEROID].max() == 0, "only considered"
 
 
 def test_what_is_assumed_shows_in_the_mark_of_a_recommendation():

@@ -417,3 +417,38 @@ def test_whatever_stands_in_a_chart_is_used_or_reported(given_rows):
     assert set(chart.table["row"]) | set(chart.findings["row"]) == set(range(1, len(given_rows) + 1))
     assert np.isfinite(chart.table["value"].to_numpy(float)).all()
     grade(chart, "all").by_time()
+
+
+PARTS = {"ice_orientation": 4, "ice_naming": 3, "ice_command": 1, "ice_writing": 1, "ice_attention": 1}
+
+
+def test_parts_of_an_ice_score_add_up_to_it():
+    """ASTCT 2019, the ICE tool: orientation 4, naming 3, command, writing and attention 1 each; 10 in all."""
+    assert sum(PARTS.values()) == 10 == ITEMS["ice_score"].most
+    assert {name: ITEMS[name].most for name in PARTS} == PARTS
+    rows = [("A", 2.0, name, points, "") for name, points in PARTS.items()]
+    rows += [("B", 2.0, name, 0 if name == "ice_writing" else points, "") for name, points in PARTS.items()]
+    chart = observe(rows)
+    assert not len(chart.findings)
+    score = chart.table[chart.table["item"] == "ice_score"]
+    assert dict(zip(score["patient"], score["value"], strict=True)) == {"A": 10, "B": 9}
+
+
+def test_parts_that_were_not_asked_leave_the_score_open():
+    rows = [("A", 2.0, name, points, "") for name, points in PARTS.items() if name != "ice_orientation"]
+    chart = observe(rows)
+    assert sorted(chart.table.loc[chart.table["item"] == "ice_score", "value"]) == [6, 10]
+    assert chart.findings["problem"].tolist() == ["parts of the ICE score were not asked"]
+    graded = grade(
+        chart, "astct-icans", assume_absent=["consciousness", "seizure", "motor_weakness", "oedema"]
+    ).by_time()
+    assert graded[["lowest", "highest"]].to_numpy().tolist() == [[0, 2]]
+
+
+def test_a_charted_score_that_its_parts_contradict_is_reported():
+    rows = [("A", 2.0, name, points, "") for name, points in PARTS.items()] + [("A", 2.0, "ice_score", 6, "")]
+    found = observe(rows)
+    assert found.findings["problem"].tolist() == ["the parts add up to another ICE score than is charted"]
+    assert sorted(found.table.loc[found.table["item"] == "ice_score", "value"]) == [6, 10]
+    agrees = observe([*rows[:-1], ("A", 2.0, "ice_score", 10, "")])
+    assert (agrees.table["item"] == "ice_score").sum() == 1

@@ -269,3 +269,11 @@ def test_reading_needs_no_heavy_package_before_it_begins():
     code = f"import sys, {rooms}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_sample_listed_before_a_dose_of_its_time_is_a_trough(tmp_path):
+    rows = "A,0,100,.,1\nA,0,.,9,0\nA,2,.,1,0\nA,2,100,.,1\nA,2,.,7,0\nB,2,.,1,0\nB,3,100,.,1\nB,4,.,1,0\n"
+    data = read(tmp_path, "ID,TIME,AMT,DV,EVID\n" + rows)
+    assert np.asarray(data.observations.before_dose).tolist() == [0, 1, 0, 0, 0]
+    again = EventData.from_frame(data.to_frame())
+    assert np.asarray(again.observations.before_dose).tolist() == [0, 1, 0, 0, 0]

@@ -24,12 +24,15 @@ GOOD = "ID,TIME,DV\n1,0,2\n1,1,3\n"
         GOOD.replace("\n", "\r").encode(),
         b"\n\n" + GOOD.encode(),
         b"#" + GOOD.encode(),
+        b"# made on Monday\n" + GOOD.encode(),
+        b"# made on Monday\n#" + GOOD.replace("1,1", "# left out, see log\n1,1").encode(),
         GOOD.replace("\n", "\n\n").encode(),
         GOOD.replace("\n", ",\n").encode(),
         GOOD.rstrip().encode(),
         GOOD.replace(",", "  ").replace("\n", "\n  ").encode(),
     ],
-    ids=["plain", "mark", "utf-16", "windows", "old-mac", "blank-first", "hash", "blank-between", "comma-last",
+    ids=["plain", "mark", "utf-16", "windows", "old-mac", "blank-first", "hash", "comment-first", "comments",
+         "blank-between", "comma-last",
          "no-newline", "blanks"],
 )  # fmt: skip
 def test_spellings_of_one_table(tmp_path, content):
@@ -108,3 +111,27 @@ def test_damaged_files_raise_nothing_but_input_errors(tmp_path):
         except InputError:
             continue
         assert len(data.observations) > 0 or len(data.doses) > 0
+
+
+def test_rows_marked_c_are_left_out_as_nonmem_does(tmp_path):
+    """NM-TRAN's IGNORE=C: a first column C whose cell is C; the other rows keep their numbers."""
+    file = tmp_path / "data.csv"
+    file.write_text("C,ID,TIME,DV\n.,1,0,2\nC,1,0,99\n.,1,1,3\n")
+    data = read_data(file)
+    assert data.observations.value.tolist() == [2, 3]
+    assert data.observations.row.tolist() == [1, 3]
+    assert any("1 rows are marked C" in note for note in data.notes)
+    assert "C" not in data.covariates
+
+
+def test_a_column_c_that_marks_nothing_stays(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_text("C,ID,TIME,DV\n1,1,0,2\n0,1,1,3\n")
+    assert "C" in read_data(file).covariates
+
+
+def test_a_table_of_comments_is_no_table(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_text("# nothing\n# here\n")
+    with pytest.raises(InputError, match=r"no rows|heading|no column"):
+        read_data(file)

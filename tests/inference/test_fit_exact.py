@@ -139,12 +139,22 @@ def test_orange_trees_are_exact_by_every_method(shared_data: Path) -> None:
         near(fit(*sets.orange(shared_data), method), reference, names, 1e-4, 1e-4)
 
 
-def test_saem_without_spread_on_two_parameters(shared_data: Path) -> None:
-    """Noise of the draws alone: with 400 chains the error falls below 0.2 % of a value and 1 % of the deviation."""
+def test_saem_of_orange_trees_misses_the_answer_by_the_noise_of_its_draws_alone(shared_data: Path) -> None:
+    """Two of three values have no spread. Twice the tolerance of the set is 0.02 %: eight million draws per tree.
+
+    Per draw the estimates scatter by 0.12 (Asym), 0.15 (xmid), 0.23 (scal), 0.13 (sd) and 0.053 (residual) of their
+    size: I^-1 (C - I) I^-1 by quadrature, with the information I of the data and C of the data with effects (Louis
+    1982). The averaged half of the iterations holds 60000 draws; allowed is three times what they leave.
+    """
     reference = sets.references(shared_data)["orange_trees"]["estimates_natural"]
+    found = fit(*sets.orange(shared_data), "saem", saem=SaemSettings(200, 300, chains=400), seed=1)
+    assert found.converged_, found.verdict_
+    scatter = {"Asym": 0.119, "xmid": 0.152, "scal": 0.232, "om": 0.134, "sigma": 0.0527}
     names = {"Asym": "Asym", "xmid": "xmid", "scal": "scal", "om": "sd(Asym)", "sigma": "a"}
-    found = fit(*sets.orange(shared_data), "saem", saem=SaemSettings(200, 200, chains=400), seed=1)
-    near(found, reference, names, 0.002, 0.01)
+    for theirs, ours in names.items():
+        allowed = 3 * scatter[theirs] / math.sqrt(150 * 400)
+        assert allowed < 0.003
+        assert found.estimates_[ours] == pytest.approx(reference[theirs], rel=allowed), ours
 
 
 # -- Emax -------------------------------------------------------------------------------------------------------------

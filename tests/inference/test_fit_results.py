@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import runpy
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +129,72 @@ def test_a_stopped_saem_goes_on_to_the_same_end(tmp_path: Path) -> None:
     file.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="checkpoint"):
         fit(decline(), declines(10), saem=SHORT, seed=5, importance=100, checkpoint=file)
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from livingdrug.inference.closed_form import ClosedForm, symbols
+from livingdrug.inference.data import EventData
+from livingdrug.inference.estimation import fit
+from livingdrug.inference.residual import log_additive
+from livingdrug.inference.saem import Saem, SaemSettings
+from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
+from livingdrug.library import load_model
+from livingdrug.model import exp, lognormal, time
+
+SETTINGS = SaemSettings(30, 30, chains=3)
+
+
+def made(kind):
+    random, times = np.random.default_rng(7), np.array([2.0, 8, 11, 21, 60])
+    if kind == "solved":
+        structure = load_model("stein2019")
+        parameters = {"peak": Estimate(20000.0, lognormal(0.4)), "contraction": 0.15}
+    else:
+        start, rate = symbols("start", "rate")
+        structure = ClosedForm("decline", {"car_t_transgene_blood": start * exp(-rate * time)})
+        parameters = {"start": Estimate(20000.0, lognormal(0.4)), "rate": Estimate(0.1)}
+    value = 20000 * np.exp(0.3 * random.standard_normal((8, 1)) - 0.05 * times + 0.3 * random.standard_normal((8, 5)))
+    data = EventData.from_arrays(
+        ids=range(8), subject=np.repeat(range(8), 5), time=np.tile(times, 8), value=value.ravel(),
+        endpoints=("car_t_transgene_blood",),
+    )
+    return StatisticalModel(structure, parameters, Endpoint("car_t_transgene_blood", log_additive(0.5))), data
+
+
+if __name__ == "__main__":
+    iterate = Saem.iterate
+
+    def until_killed(self):
+        iterate(self)
+        if self.iteration == 47:  # in the middle of smoothing, seven iterations after the last checkpoint
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Saem.iterate = until_killed
+    fit(*made(sys.argv[1]), saem=SETTINGS, seed=5, importance=100, checkpoint=sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+@pytest.mark.parametrize("kind", ["closed form", pytest.param("solved", marks=pytest.mark.slow)])
+def test_a_killed_saem_goes_on_to_the_same_end(tmp_path: Path, kind: str) -> None:
+    """Killed without a word (SIGKILL), between two checkpoints; the numbers are those of a run that nothing stopped."""
+    script, file = tmp_path / "killed.py", tmp_path / "fit.npz"
+    script.write_text(KILLED)
+    done = subprocess.run([sys.executable, str(script), kind, str(file)], check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert int(json.loads(str(np.load(file)["note"]))["iteration"]) == 40
+    space = runpy.run_path(str(script))
+    model, data = space["made"](kind)
+    again, whole = (
+        fit(model, data, saem=space["SETTINGS"], seed=5, importance=100, checkpoint=path) for path in (file, None)
+    )
+    assert (again.theta_ == whole.theta_).all()
+    assert (again.trace_ == whole.trace_).all()
+    assert again.minus2ll_ == whole.minus2ll_
+    assert again.verdict_ == whole.verdict_
+    assert again.standard_errors_ == whole.standard_errors_
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:

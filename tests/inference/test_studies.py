@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from benchmarks import studies
 
-SMALL = studies.Study(subjects=20, exploring=40, smoothing=30, chains=3, draws=40)
+SMALL = studies.Study(subjects=20, exploring=40, smoothing=30, chains=3)
 
 
 def test_simulated_trials_are_as_designed() -> None:

@@ -181,3 +181,35 @@ def test_wrong_questions_are_refused(fitted):
         vpc(fitted, by="AGE")
     two = StatisticalModel(model().structure, model().parameters, [Endpoint("value", additive(1.0))])
     assert vpc(at(fitted, data(), two), replicates=20).endpoint == "value"
+
+
+def test_limits_that_only_censored_rows_tell_hold_for_the_measured_ones(fitted):
+    """CENS with the limit in DV is the usual spelling; the simulated share below the limit is then that of LLOQ."""
+    full = data(limit=8.0)
+    bare = replace(full, observations=replace(full.observations, lloq=np.full(len(full.observations), np.nan)))
+    shares = [vpc(at(fitted, one), replicates=50).below for one in (full, bare)]
+    assert shares[0]["OBSERVED"].max() > 0.2
+    assert shares[1].equals(shares[0])
+
+
+def test_of_several_limits_a_measured_value_has_the_most_frequent_not_above_it(fitted):
+    full = data(limit=8.0)
+    seen = full.observations
+    low = np.flatnonzero(seen.censoring == 1)
+    value = seen.value.copy()
+    value[low[0]] = 1.0  # one sample went through a better assay
+    mixed = replace(full, observations=replace(seen, value=value, lloq=np.full(len(seen), np.nan)))
+    points = vpc(at(fitted, mixed), replicates=20).points
+    expected = np.where(np.arange(len(points)) == low[0], 1.0, 8.0)
+    assert points["LIMIT"].to_numpy() == pytest.approx(expected)
+
+
+def test_an_interval_above_a_limit_is_not_below_one(fitted):
+    full = data()
+    seen = full.observations
+    high = seen.value > np.quantile(seen.value, 0.9)
+    value, limit = np.where(high, np.quantile(seen.value, 0.9), seen.value), np.where(high, 1e6, np.nan)
+    capped = replace(full, observations=replace(seen, value=value, limit=limit, censoring=-1 * high))
+    found = vpc(at(fitted, capped), replicates=20)
+    assert set(found.points["CENS"]) == {0, -1}
+    assert (found.below["OBSERVED"] == 0).all()

@@ -104,6 +104,18 @@ def test_most_onsets_are_within_fourteen_days_and_the_brain_follows(untreated):
     assert (icans["onset_day"] >= crs["onset_day"])[both].mean() > 0.8
 
 
+def test_the_brain_suffers_before_or_without_cytokine_release_in_a_few():
+    """Mostly after or with it; half the cytokines of the default patient, as with many products."""
+    patient, ids = PATIENTS["lbcl_cd28"], np.arange(1000)
+    given = [*lymphodepletion(patient.lymphodepletion), *cells(patient.dose_cells)]
+    drawn = draw_patients(ids, {**patient.values(), "cytokine_gain": 0.5}, seed=3)
+    found = monitor(drawn, given, DAYS, rule="asco-2021", patient_ids=ids, seed=3, rtol=LOOSE)
+    crs, icans = found.episodes()["onset_day"], found.episodes("astct-icans")["onset_day"]
+    suffers = icans.notna()
+    first = (icans < crs)[suffers].mean() + crs[suffers].isna().mean()
+    assert 0.02 < first < 0.2
+
+
 def test_any_subset_in_any_order_gives_the_same(treated):
     ids = np.array([17, 3, 250])
     some = follow("asco-2021", ids, threads=1)

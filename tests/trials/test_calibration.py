@@ -8,13 +8,14 @@ import pytest
 
 from livingdrug.errors import InputError
 from livingdrug.population.free import free_parameters
-from livingdrug.trials.calibration import Plan, calibrate, member_settings
+from livingdrug.trials.calibration import Calibration, Plan, calibrate, member_settings
 from livingdrug.trials.ensemble import Ensemble, load_ensemble, parse_ensemble, save_ensemble
-from livingdrug.trials.evidence import observed
+from livingdrug.trials.evidence import chance_variance, observed
 from livingdrug.trials.frozen import freeze, reported_numbers
 from livingdrug.trials.predict import prediction_settings
 from livingdrug.trials.predictive import coverage_summary, coverage_table
 from livingdrug.trials.protocol import Protocol
+from livingdrug.trials.smoother import begin
 
 PLAN = Plan(members=20, steps=2, patients=50, trials=("zuma-1",))
 
@@ -66,6 +67,38 @@ def test_only_what_acts_on_a_trial_is_moved_by_it(done):
     assert not (moved["onset:cilta_cel"])
 
 
+def test_the_variance_of_a_left_out_trial_adds_up_for_a_linear_simulator():
+    """y = slopes . theta for both trials: known slopes, so each part of the variance is known."""
+    plan = Plan(members=4000, steps=1, trials=("juliet", "zuma-1"))
+    mean, sd = plan.prior
+    theta = begin(plan.members, mean, sd, seed=3)
+    slope = plan.acts * np.random.default_rng(4).normal(0, 0.3, plan.acts.shape)
+    error = np.diag([chance_variance(each) for _, each in plan.targets])
+    said = theta @ slope.T
+    found = Calibration(plan, np.array([theta, theta]), said[None], error)
+    table = found.variance_without("zuma-1")
+    own = [k for k, (name, _) in enumerate(plan.targets) if name == "zuma-1"]
+    of_parameters = [k for k, name in enumerate(plan.names) if "/" not in name]
+    alone = found._moved_without("zuma-1")[:, of_parameters] @ slope[np.ix_(own, of_parameters)].T
+    assert (table["alone"] + table["shared"]).to_numpy() == pytest.approx(alone.var(axis=0, ddof=1), rel=0.25)
+    effects = 0.15**2 * (slope[own][:, [k for k, name in enumerate(plan.names) if name.startswith("zuma-1/")]] ** 2)
+    assert table["trial_effects"].to_numpy() == pytest.approx(effects.sum(axis=1))
+    assert table["chance"].to_numpy() == pytest.approx(np.diag(error)[own])
+
+
+def test_a_run_that_stops_early_is_refused(monkeypatch):
+    from livingdrug.errors import SolveError
+    from livingdrug.trials import calibration
+    from livingdrug.trials.outcomes import Outcomes
+
+    def stopped(protocol, arm, ids, *_, **__):
+        return Outcomes.of(ids, {"infused": np.ones(len(ids), bool), "solved": np.arange(len(ids)) % 20 > 0})
+
+    monkeypatch.setattr(calibration, "simulate_arm", stopped)
+    with pytest.raises(SolveError, match="JULIET: 5 of 100 infused patients were not solved"):
+        calibration.pools(Protocol.builtin("juliet"), {"expansion:lbcl": np.ones(2)}, 50, 1, seed=1)
+
+
 def test_settings_of_a_trial_hold_its_own_effects_only():
     plan = Plan(members=3)
     found = member_settings(plan, "eliana", np.zeros((3, len(plan.names))))
@@ -98,6 +131,45 @@ def test_the_shipped_ensemble_has_a_hundred_sets_and_says_how_it_was_made():
     assert len(found) >= 100
     assert set(found.settings) == {f.name for f in free_parameters()}
     assert {"made", "how", "body", "trials"} <= set(found.provenance)
+
+
+def test_the_shipped_ensemble_is_that_of_the_default_plan_and_of_this_body():
+    """Its header says what ``Plan()`` and the body say, so ``livingdrug calibrate FOLDER`` makes it again."""
+    from livingdrug.body.twin import TwinBody
+
+    found, plan = load_ensemble(), Plan()
+    assert found.provenance["how"] == (
+        f"{plan.members} members, {plan.steps} steps, {plan.patients} patients, seed {plan.seed}"
+    )
+    assert found.provenance["trials"] == ", ".join(plan.trials)
+    assert found.provenance["body"] == TwinBody.fingerprint
+    assert (*found.settings, *found.trial_effects) == plan.names
+
+
+def test_a_calibration_that_is_killed_goes_on_bit_for_bit(done, tmp_path):
+    """A process that is killed without warning leaves whole pieces only; the next run ends at the same numbers."""
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    code = (
+        "from livingdrug.trials.calibration import Plan, calibrate\n"
+        f"calibrate(Plan(members=20, steps=2, patients=50, trials=('zuma-1',)), {str(tmp_path)!r}, workers=1)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("*.npz")) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    again = calibrate(PLAN, tmp_path, workers=1)
+    assert np.array_equal(again.parameters, done[1].parameters)
+    assert before, "no piece was finished before the kill"
+    assert all((tmp_path / name).stat().st_mtime_ns == when for name, when in before.items())  # none was made twice
 
 
 def test_an_unknown_ensemble_is_told_with_the_nearest():

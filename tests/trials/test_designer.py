@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from livingdrug.errors import InputError
-from livingdrug.trials.designer import TrialDesign, run_design, skeleton
+from livingdrug.trials.designer import TrialDesign, limiting, run_design, skeleton
+from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.power import single_arm_power
+from livingdrug.trials.protocol import Protocol
 
 TWO = """
 name = "two"
@@ -74,11 +76,26 @@ def test_fewer_side_effects_are_a_success(one):
 def test_doses(one):
     for cells, row in zip((1e8, 4e8), one.doses.to_dict("records"), strict=True):
         here = one.pool.found[f"dose {cells:g}"]
+        toxic = limiting(here, one.trial, 28)[here["infused"]]
+        assert row["toxicity"] == pytest.approx(toxic.mean())
         worst = np.fmax(here["crs_penn"], here["neuro_ctcae-v4-neuro"])[here["infused"]]
-        assert row["toxicity"] == pytest.approx((worst >= 3).mean())
+        assert np.all(worst[toxic] >= 3)
         assert set(here["dose_cells"][here["infused"]]) == {cells}
     chosen = one.finding.groupby("design")["chosen"].sum()
     assert chosen.tolist() == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_a_late_toxicity_does_not_limit_the_dose():
+    """One patient severe on day 3, one on day 30 (onset and days to grade 3 are counted in whole days), one never."""
+    trial = Protocol.builtin("juliet")
+    columns = {
+        "infused": [True] * 3, "crs_onset_penn": [2, np.nan, 4], "crs_days_to_3_penn": [2, np.nan, np.nan],
+        "neuro_onset_ctcae-v4-neuro": [np.nan, 28, np.nan], "neuro_days_to_3_ctcae-v4-neuro": [np.nan, 3, np.nan],
+    }  # fmt: skip
+    here = Outcomes.of([1, 2, 3], columns, trial.scales)
+    assert limiting(here, trial, 28).tolist() == [True, False, False]
+    assert limiting(here, trial, 30).tolist() == [True, True, False]
+    assert limiting(here, trial, 2).tolist() == [False, False, False]
 
 
 def test_a_skeleton_keeps_its_distance():
@@ -106,6 +123,8 @@ def test_a_trial_file_beside_the_design(tmp_path):
         ("cells = [1e8, 4e8]", "cells = [4e8, 1e8]", "the dose levels must rise"),
         ("target = 0.5", "targt = 0.5", "did you mean 'target'"),
         ("target = 0.5", "target = 1.5", "dose_finding.target"),
+        ("target = 0.5", "target = 0.5\nlimit_days = 90", "line 13: dose_finding.limit_days: .* equal to 56"),
+        ('"juliet"', '"missing.toml"', r"line 3: trial: .*missing.toml' is no file"),
         ("target = 0.5", 'target = 0.5\narm = "x"', "line 13: dose_finding.arm: .*tisa-cel"),
         ("target = 0.5", "target = 0.5\nskeleton = [0.1]", "1 guesses for 2 doses"),
         ('name = "one"', 'name = "../one"', "a name is letters"),

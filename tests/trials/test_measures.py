@@ -23,6 +23,7 @@ FIVE = Outcomes.of(
         "progression_day": [80, NAN, NAN, 28, NAN], "best_response": ["CR", "sCR", "PR", "PD", ""],
         "cmax": [10, 100, 1000, NAN, NAN], "relapse_antigen": ["negative", "", "", "positive", ""],
         "dose_level": ["150e6", "450e6", "450e6", "150e6", ""], "last_followed_day": [400, 400, 400, 100, 10],
+        "accrual": [0, 0.2, 0.4, 0.6, 0.8],
     },
     SCALES,
 )  # fmt: skip
@@ -42,7 +43,8 @@ FIVE = Outcomes.of(
         ({"of": "crs", "scale": "lee"}, 75),
         ({"of": "crs", "scale": "lee", "at_least": 3}, 50),
         ({"of": "crs", "scale": "lee", "exactly": 3}, 25),
-        ({"of": "antigen-negative", "among": ["antigen known at relapse"]}, 50),
+        ({"of": "antigen-negative", "among": ["antigen known at relapse"]}, 100),  # the fourth never responded
+        ({"of": "antigen-negative", "among": ["antigen known at relapse"], "followed": (79, 79)}, NAN),  # before day 80
         ({"of": "response", "among": ["dose 450e6"]}, 100),
         ({"of": "response", "among": ["dose 300e6"]}, NAN),
     ],
@@ -220,6 +222,61 @@ def test_replicates_of_their_own_use_each_patient_once():
     assert pool["infused"][rows].all()
     with pytest.raises(InputError, match="the pool has 500"):
         draws(pool, measure, 51, count=10, apart=True)
+
+
+def test_pools_of_their_own_and_nobody_twice_scatter_as_trials_of_that_size():
+    """400 pools of 120, a chance of 30 %, trials of 80: the binomial variance of 80; with replacement more."""
+    measure = Measure(statistic="proportion", of="tocilizumab")
+    luck = np.random.default_rng(5).random((400, 120)) < 0.3
+    pools = [Outcomes.of(np.arange(120), {"infused": np.ones(120, bool), "tocilizumab": one}) for one in luck]
+    spread = {}
+    for again in (False, True):
+        found = [
+            samples_of(pool, measure, draws(pool, measure, 80, count=20, seed=k, again=again))
+            for k, pool in enumerate(pools)
+        ]
+        spread[again] = np.var(found)
+    assert spread[False] == pytest.approx(0.3 * 0.7 / 80 * 1e4, rel=0.15)
+    assert spread[True] == pytest.approx(0.3 * 0.7 * (1 / 80 + 1 / 120) * 1e4, rel=0.15)
+
+
+def test_nobody_twice_in_a_replicate_as_long_as_the_set_reaches():
+    pool = Outcomes.of(np.arange(30), {"infused": np.arange(30) < 20, "cmax": np.where(np.arange(30) < 15, 1.0, NAN)})
+    measure = Measure(statistic="median", of="cmax")
+    rows = draws(pool, measure, 15, count=50, seed=1, again=False, among=np.isfinite(pool["cmax"]))
+    assert all(np.array_equal(np.sort(row), np.arange(15)) for row in rows)
+    more = draws(pool, measure, 30, count=50, seed=1, again=False)
+    counts = np.array([np.bincount(row, minlength=20) for row in more])
+    assert counts.min() == 1
+    assert counts.max() == 2
+
+
+def test_a_landmark_that_nobody_reaches_is_no_number():
+    """Followed for 300 days at most: 12 months are beyond, unless all have had their event by then."""
+    end = np.full(4, 300.0)
+    some = Outcomes.of(
+        range(4),
+        {"infused": np.ones(4, bool), "last_followed_day": end, "death_day": [100, NAN, NAN, NAN]},
+    )
+    rules = {"os": "os"}
+    year, half = (Measure(statistic="survival", of="os", day=day) for day in (365.25, 182.6))
+    assert np.isnan(value(some, year, rules))
+    assert value(some, half, rules) == pytest.approx(75.0)
+    all_dead = Outcomes.of(
+        range(2), {"infused": np.ones(2, bool), "last_followed_day": [50.0, 90.0], "death_day": [50.0, 90.0]}
+    )
+    assert value(all_dead, year, rules) == 0.0
+
+
+def test_who_died_or_was_treated_anew_is_no_longer_in_complete_response():
+    four = Outcomes.of(
+        range(4),
+        {
+            "infused": np.ones(4, bool), "cr_day": np.full(4, 30.0), "death_day": [NAN, 60, 200, NAN],
+            "new_therapy_day": [NAN, NAN, NAN, 90],
+        },
+    )  # fmt: skip
+    assert value(four, Measure(statistic="proportion", of="in complete response", day=100)) == 50.0
 
 
 def test_an_empty_set_has_no_replicates():

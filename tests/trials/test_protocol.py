@@ -65,6 +65,8 @@ def test_attrition_is_what_the_record_says(shared_data, name, printed):
         (ELIANA, 'disease = "b_all"', 'disease = "b_al"', "unknown disease 'b_al'; did you mean 'b_all'"),
         (ELIANA, "practice-eliana", "practice-elliana", r"line \d+: grading.rule: .*did you mean 'practice-eliana'"),
         (ELIANA, 'crs = "penn"', 'crs = "pen"', "did you mean 'penn'"),
+        (ZUMA_7, "practice-zuma-1", "preemptive-tocilizumab",
+         r"line \d+: grading.rule: .* asks for blasts in the marrow, which lbcl has not"),
         (ELIANA, "enrolled = 97", "enrolled = 70", "79 infused patients are more than 70 enrolled"),
         (ELIANA, "enrolled = 97", "enrolled = 0", "size.enrolled"),
         (ELIANA, "[28, 60", "[60, 28", "the days must rise, but 28 follows 60"),

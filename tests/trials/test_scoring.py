@@ -84,7 +84,9 @@ LINES = [
 def forecast():
     percent = 100 * expit(0.3 * Z)
     rows = [forecast_row(percent, size=100, statistic="proportion", unit="%", **line) for line in LINES]
-    days = forecast_row(np.exp(Z), size=100, statistic="median", unit="days", trial="ONE", endpoint="CRS onset")
+    days = forecast_row(
+        np.exp(Z), size=100, statistic="median", unit="days", trial="ONE", population="infused", endpoint="CRS onset"
+    )
     times = np.where(np.array(LEVELS) > 0.6, np.inf, 10 + Z)
     month = forecast_row(times, size=100, statistic="median time", unit="months", trial="ONE", endpoint="PFS median")
     return Forecast(forecast_table([*rows, days, month]), {})
@@ -109,20 +111,100 @@ HEADER = "trial,population,endpoint,timepoint,grading_scale,n,N,percent,value,un
         ("ONE,all infused,overall survival,12 months,,,,50,,", "", "%"),
         ("ONE,infused,overall survival,1 year,,,,50,,", "", "%"),
         ("ONE,infused,overall survival at 12 months,,,,,50,,", "", "%"),
-        ("ONE,infused,overall survival,24 months,,,,50,,", "no line fits", "%"),
+        (
+            "ONE,infused,overall survival,24 months,,,,50,,",
+            "no line fits: timepoint 'month 24'; the forecast has 'month 12'",
+            "%",
+        ),
         ("ONE,infused,neurologic events grade 3-4,,CTCAE 4.03,,,50,,", "", "%"),
         ("ONE,,median time to CRS onset,,,,,,1,weeks", "", "days"),
         ("ONE,,CRS onset median,,,,,,3,days; CV 5%", "", "days"),
         ("ONE,,CRS onset median,,,,,30,,", "reported in '%', forecast in 'days'", "%"),
         ("ONE,,ORR,,,,,,,", "2 lines of the forecast fit; say which", ""),
         ("ONE,enrolled,ORR,,,,,,,", "no number was reported", ""),
-        ("TWO,infused,ORR,,,,,50,,", "no line fits", "%"),
+        ("ONCE,infused,ORR,,,,,50,,", "no line fits: unknown trial 'ONCE'; nearest: ONE", "%"),
+        ("ONE,infused,ORRR,,,,,50,,", "no line fits: unknown endpoint 'ORRR'; nearest: ORR", "%"),
+        (
+            "ONE,infused,CRS any grade,,Penn,,,50,,",
+            "no line fits: grading_scale 'penn'; the forecast has 'astct', 'lee'",
+            "%",
+        ),
+        ("O-N E,efficacy-evaluable (n=94),ORR,,,,,50,,", "", "%"),
+        ("ONE,leukapheresed,ORR,,,,,50,,", "", "%"),
+        ("ONE,patients with CRS,CRS onset median,,,,,,3,days", "", "days"),
     ],
 )
 def test_a_reported_number_finds_its_line(forecast, tmp_path, line, note, unit):
     (found,) = scored_line(forecast, tmp_path, HEADER, line)
     assert (found["note"], found["unit"]) == (note, unit)
     assert (found["in90"] is None) == bool(note)
+
+
+ARMS = "trial,arm,population,endpoint,timepoint,N,percent,value,statistic,unit"
+
+
+@pytest.mark.parametrize(
+    ("line", "note", "median"),
+    [
+        ("RCT,,axi-cel arm,ORR,,180,50,,,", "", 10),
+        ("RCT,,ITT axi-cel,overall response rate,,180,50,,proportion,", "", 10),
+        ("RCT,axi-cel,,ORR,,180,50,,,", "", 10),
+        ("RCT,SOC,randomised,ORR,,179,50,,,", "", 20),
+        ("RCT,,standard-of-care arm,ORR,,179,50,,,", "", 20),
+        ("RCT,,randomised,ORR,,359,50,,,", "2 lines of the forecast fit; say which", math.nan),
+        ("RCT,,randomised,PFS hazard ratio,,,,0.7,hazard ratio,ratio", "", 1),
+        ("RCT,,axi-cel vs SOC,PFS HR,,,,0.7,,", "", 1),
+        ("RCT,,,hazard ratio for PFS,,,,0.7,,", "", 1),
+        ("RCT,,infused (n=170),Cmax,,,,40,median (IQR),cells/uL", "", 5),
+        ("RCT,,infused,Cmax,,,,40,geometric mean,cells/uL", "", 4),
+        ("RCT,,infused,Cmax,,,,40,mean (SD),cells/uL", "2 lines of the forecast fit; say which statistic", math.nan),
+        ("RCT,,infused,Cmax,,,,40,,cells/uL", "2 lines of the forecast fit; say which statistic", math.nan),
+        ("RCT,,infused,AUC0-28d,,,,40,median,cells/uL*day", "reported as median, forecast as geometric mean", math.nan),
+    ],
+)
+def test_arms_and_statistics_find_their_line(tmp_path, line, note, median):
+    """The words of published tables: "axi-cel arm", "ITT axi-cel", "SOC", "PFS HR"; a median is no geometric mean."""
+
+    def row(middle, statistic, unit, **keys):
+        return forecast_row(np.full(9, middle), size=100, statistic=statistic, unit=unit, trial="RCT", **keys)
+
+    enrolled, infused = {"population": "enrolled"}, {"arm": "axi-cel", "population": "infused"}
+    rows = [
+        row(10.0, "proportion", "%", arm="axi-cel", endpoint="orr", **enrolled),
+        row(20.0, "proportion", "%", arm="standard", endpoint="orr", **enrolled),
+        row(1.0, "hazard ratio", "1", population="randomised", endpoint="pfs hazard ratio"),
+        row(4.0, "geometric mean", "cell/uL", endpoint="cmax", **infused),
+        row(5.0, "median", "cell/uL", endpoint="cmax median", **infused),
+        row(6.0, "geometric mean", "cell/uL*day", endpoint="auc28", **infused),
+    ]
+    (found,) = scored_line(Forecast(forecast_table(rows), {}), tmp_path, ARMS, line)
+    assert found["note"].startswith(note)
+    assert bool(found["note"]) == bool(note)
+    assert found["median"] == pytest.approx(median, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "observed", "note"),
+    [
+        ("value,unit,endpoint,junk,trial,population\n0.7,fraction,ORR,x,ONE,enrolled\n", [70.0], [""]),
+        ("Trial,Population,Endpoint,Percent\nONE,enrolled,ORR,70 %\n", [70.0], [""]),
+        ("trial,population,endpoint,percent\nONE,enrolled,ORR,NaN\n", [math.nan], ["no number was reported"]),
+        ("trial,population,endpoint,percent\nONE,enrolled,ORR,NR\n", [math.nan], ["no number was reported"]),
+        ("trial,endpoint,value,unit\nONE,median PFS,n/a,months\n", [math.nan], ["no number was reported"]),
+        (
+            "trial,population,endpoint,percent\nONE,enrolled,ORR,70\nONE,enrolled,ORR,70\n",
+            [70.0, 70.0],
+            ["", "the same number as line 2; counted once"],
+        ),
+    ],
+)
+def test_tables_of_other_hands(forecast, tmp_path, table, observed, note):
+    """Columns in any order, capitals, fractions, signs of per cent, words for what is missing, twice the same."""
+    path = tmp_path / "observed.csv"
+    path.write_text(table)
+    found = score(forecast, read_observed(path))
+    assert found["observed"].tolist() == pytest.approx(observed, nan_ok=True)
+    assert found["note"].tolist() == note
 
 
 def test_units_of_time_are_turned(forecast, tmp_path):
@@ -183,7 +265,7 @@ def test_the_shared_tables_are_read(shared_data):
         (b"trial,endpoint,endpoint\n", "stands there twice"),
         (b"trial,endpoint,percent\nA,B,many\n", "line 2, percent: a number is expected, got 'many'"),
         (b"trial,endpoint,percent\nA,B,120\n", "percent goes from 0 to 100"),
-        (b"trial,endpoint,percent\nA,B,nan\n", "number is expected"),
+        (b"trial,endpoint,n,N,percent\nA,B,50,100,0.5\n", "percent is 0.5, but n of N is 50 of 100"),
         (b"trial,endpoint,value\nA,B,1e999\n", "number is expected"),
         (b"trial,endpoint,n,N\nA,B,5,4\n", "n must lie between 0 and N = 4"),
         (b"trial,endpoint,n,N\nA,B,0,0\n", "N must be at least 1"),

@@ -9,7 +9,7 @@ from livingdrug.trials.outcomes import COLUMNS, Outcomes
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.replicates import endpoint_table
 from livingdrug.trials.side_effects import episode, scale_outcomes, terms_grade
-from livingdrug.trials.simulate import simulate_arm
+from livingdrug.trials.simulate import Treated, enrolled, simulate_arm
 
 ELIANA, ZUMA_7 = Protocol.builtin("eliana"), Protocol.builtin("zuma-7")
 IDS = np.arange(1, 81)
@@ -80,6 +80,52 @@ def test_grades_and_treatment_fit_together(eliana):
     assert np.all(eliana["crs_lee"][eliana["tocilizumab"]] >= 3)
 
 
+def test_support_is_given_and_felt(eliana):
+    """Columns of support say what was given; without it the same patients have fewer neutrophils on day 28."""
+    given = eliana["infused"]
+    assert 0.2 < eliana["g_csf"][given].mean() < 1
+    assert eliana["platelet_transfusion"][given].any()
+    assert not eliana["g_csf"][~given].any()
+    arm = ELIANA.arms[0]
+    ill, waited = enrolled(ELIANA, IDS.astype(np.uint64), 1)
+    who = ill.take(np.flatnonzero(waited.infused))
+    counts = []
+    for support in ((), ("g_csf",)):
+        treated = Treated(ELIANA, arm, who, 1, {}, 60.0, {"threads": 1, "rtol": None})
+        treated.support = support
+        treated.course()
+        counts.append(treated.on(28.0, "neutrophils"))
+    helped = (treated.watched.supported["g_csf"] > 0).any(axis=1)
+    assert np.array_equal(eliana["g_csf"][given] & ~helped, np.zeros(helped.size, bool))
+    assert np.median(counts[1][helped]) > np.median(counts[0][helped])
+    assert np.array_equal(counts[1][~helped], counts[0][~helped])
+
+
+def test_rounds_go_on_to_the_eighth_week_or_the_end():
+    arm, ids = ELIANA.arms[0], np.arange(1, 5, dtype=np.uint64)
+    ill, _ = enrolled(ELIANA, ids, 1)
+    rounds = Treated(ELIANA, arm, ill, 1, {}, 400.0, {}).rounds()
+    assert rounds[-5:] == (28.0, 35.0, 42.0, 49.0, 56.0)
+    assert Treated(ELIANA, arm, ill, 1, {}, 40.0, {}).rounds()[-1] == 35.0
+    early = ELIANA.model_copy(
+        update={"grading": ELIANA.grading.model_copy(update={"rule": "prophylactic-tocilizumab"})}
+    )
+    assert Treated(early, arm, ill, 1, {}, 400.0, {}).rounds() == (-0.05, *rounds)
+
+
+def test_a_practice_before_and_by_blasts_is_carried_out():
+    """Everybody gets the prophylactic dose; the pre-emptive one only who has 40 % of blasts or more, or CRS."""
+    plans = [
+        ELIANA.model_copy(update={"grading": ELIANA.grading.model_copy(update={"rule": rule})})
+        for rule in ("prophylactic-tocilizumab", "preemptive-tocilizumab")
+    ]
+    every, some = (simulate_arm(plan, "tisa-cel", IDS[:40], 1, days=60) for plan in plans)
+    assert every["tocilizumab"][every["infused"]].all()
+    few = (enrolled(ELIANA, IDS[:40].astype(np.uint64), 1)[0]["marrow_blasts"] < 0.4) & some["infused"]
+    assert few.any()
+    assert np.all(some["crs_lee"][few & some["tocilizumab"]] > 0)
+
+
 def test_a_shorter_course_leaves_the_early_days_as_they_are(eliana):
     short = simulate_arm(ELIANA, "tisa-cel", IDS[:20], 1, days=120)
     for name in ("crs_penn", "infused", "dose_cells", "neutropenia_day28"):
@@ -106,6 +152,13 @@ def test_comparator_arms_have_no_product():
     assert np.isnan(found["dose_cells"]).all()
     assert 0.36 < np.isfinite(found["response_day"]).mean() < 0.48
     assert np.all(~(found["progression_day"] > found["last_followed_day"]))
+    # progression is dated as in arms with a product: on real days of visits, three in ten noticed before
+    seen = found["progression_day"][np.isfinite(found["progression_day"])]
+    assert np.unique(seen).size > 0.9 * seen.size
+    first = ZUMA_7.visits.days[0]
+    early = np.isfinite(found["progression_day"]) & (found["best_response"] == "PD")
+    assert 0.2 < (found["progression_day"][early] < first - first / 10).mean() < 0.35
+    assert not np.any(found["progression_day"] < found["response_day"])
 
 
 def test_the_table_of_a_randomised_trial_compares_arms():
@@ -138,6 +191,9 @@ def test_episodes_are_bridged_over_a_day():
     assert start.tolist()[:2] == [1.5, 1.5]
     assert end.tolist()[:2] == [1.5, 2.0]
     assert np.isnan(start[2])
+    # a week between rounds: an episode that was there at both goes on, one that was away at a round is over
+    start, end = episode(np.array([27.0, 28.0, 35.0, 42.0, 49.0]), np.array([[0, 1, 1, 0, 1]], bool))
+    assert (start[0], end[0]) == (28.0, 35.0)
 
 
 def test_grades_become_whole_days():

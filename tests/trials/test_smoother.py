@@ -51,6 +51,19 @@ def test_a_bent_simulator_is_met_after_some_steps():
     assert np.exp(cloud).mean() == pytest.approx(5.0, rel=0.02)
 
 
+@pytest.mark.parametrize("bend", [0.1, 0.3])
+def test_a_mildly_bent_simulator_ends_near_the_exact_posterior(bend):
+    """y = theta + bend theta^2, prior N(0, 1), seen as 1 with an error of 0.4: the exact posterior by quadrature."""
+    cloud = smooth(lambda t: t + bend * t**2, [1.0], [1.0], [[0.16]], members=4000, steps=5, farthest=0.8)[:, 0]
+    grid = np.linspace(-5, 5, 20_001)
+    weight = np.exp(-(grid**2) / 2 - (1.0 - grid - bend * grid**2) ** 2 / (2 * 0.16))
+    weight /= weight.sum()
+    mean = (weight * grid).sum()
+    sd = np.sqrt((weight * (grid - mean) ** 2).sum())
+    assert cloud.mean() == pytest.approx(mean, abs=0.05)
+    assert cloud.std() == pytest.approx(sd, rel=0.15)
+
+
 def test_noise_of_runs_does_not_drive_the_cloud_away():
     rng = np.random.default_rng(1)
     cloud = smooth(lambda t: t + rng.normal(0, 0.5, t.shape), [1.0], [2.0], [[0.04]], members=200, steps=10)

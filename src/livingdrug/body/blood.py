@@ -14,8 +14,8 @@ class Blood(Block):
     """
 
     marrow_recovery = parameter(
-        0.12, "1/day", "recovery of the marrow (Gompertz)", source="assumed: two to three weeks after chemotherapy",
-        spread=lognormal(0.2),
+        0.12, "1/day", "recovery of the marrow (Gompertz)",
+        source="assumed: two to three weeks after chemotherapy, months in some", spread=lognormal(0.5),
     )  # fmt: skip
     marrow_sensitivity = parameter(
         1.0, "1", "how strongly chemotherapy and inflammation hold the marrow back, relative to the typical",

@@ -16,8 +16,10 @@ class Cytokines(Block):
     """Interferon gamma, GM-CSF, interleukins 6 and 10, active macrophages, C-reactive protein and ferritin.
 
     Macrophages have three triggers, as in santurio2025 (known by its abstract): damage from killed cells, CAR T
-    cells that bind antigen, and contact or GM-CSF. Tocilizumab blocks the receptor of interleukin 6: its effect falls,
-    and what is measured rises, since most of it is cleared through that receptor.
+    cells that bind antigen, and contact or GM-CSF. All release tires (the power of four is assumed): effectors that
+    meet antigen for long release less, and macrophages answer less, so that inflammation ends even where the tumour
+    stays. Tocilizumab blocks the receptor of interleukin 6: its effect falls, and what is measured rises, since most of
+    it is cleared through that receptor.
     """
 
     cytokine_release = parameter(
@@ -99,6 +101,19 @@ class Cytokines(Block):
         source="assumed: a few hundred pg/mL",
     )  # fmt: skip
     il10_clearance = parameter(4.68, "1/day", "clearance of interleukin 10", symbol="d_Q", source=_RATES)
+    tolerance_exposure_half = parameter(
+        1e9, "cell", "engaged effectors at which tolerance grows by half a day a day", symbol="K_W",
+        source="assumed: a fifteenth of those at which macrophages answer by half", limits=(1.0, 1e15),
+    )  # fmt: skip
+    tolerance_recovery = parameter(
+        0.02, "1/day", "rate at which tolerance goes without engagement", symbol="d_W",
+        source="assumed: five weeks to half", limits=(1e-4, 10.0),
+    )  # fmt: skip
+    tolerance_half = parameter(
+        7.0, "day", "engagement after which release is half", symbol="W_half",
+        source="assumed: release lasts a week or two; chen2019 has it by exposure to cytokines",
+        limits=(0.1, 1e6),
+    )  # fmt: skip
     steroid_on_cytokines = parameter(
         0.8, "1", "share of cytokine release that full steroid stops", symbol="e_S", source="assumed: strong",
         limits=(0.0, 1.0),
@@ -124,13 +139,16 @@ class Cytokines(Block):
         source="recalled: 1e3 in mild, above 1e4 in severe cases", spread=lognormal(0.5),
     )  # fmt: skip
 
-    engaged = cytokine_release * (
+    met = (
         Body.expanded * Body.antigen / (Body.antigen + engagement_half)
         + Body.site_effector * CarT.site_antigen * CarT.xi
     )
+    # Without it, inflammation would last as long as a tumour that resists, for months; no patient shows that.
+    tolerant = 1 / (1 + (Body.tolerance / tolerance_half) ** 4)
+    engaged = cytokine_release * tolerant * met
     all_killed = cytokine_release * (Tumour.killed + BCells.b_cells_killed + BCells.plasma_cells_killed)
     calmed = 1 - steroid_on_cytokines * Drugs.steroid_effect
-    _damage = all_killed / (all_killed + damage_half)
+    _damage = tolerant * all_killed / (all_killed + damage_half)
     _free_of_il10 = uninhibited_share + (1 - uninhibited_share) * il10_half / (Body.interleukin_10 + il10_half)
     _il10_raised = Body.interleukin_10 - Body.il10_baseline
     _tolerance = 1 + il10_on_macrophages * _il10_raised / (_il10_raised + il10_half_rest)
@@ -144,6 +162,7 @@ class Cytokines(Block):
     il6_excess = maximum(il6_acting - Body.il6_baseline, 0)
 
     equations = {
+        ddt(Body.tolerance): met / (met + tolerance_exposure_half) - tolerance_recovery * Body.tolerance,
         ddt(Body.interferon_gamma): cytokine_gain * ifn_gamma_production * engaged * _free_of_il10 * calmed
         - ifn_gamma_clearance * (Body.interferon_gamma - Body.ifn_gamma_baseline),
         ddt(Body.colony_factor): cytokine_gain * gm_csf_production * engaged * calmed

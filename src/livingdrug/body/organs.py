@@ -70,7 +70,7 @@ class Organs(Block):
     )  # fmt: skip
     cns_by_cells = parameter(
         4e-11, "1/cell/day", "cytokines from CAR T cells that entered the brain, per engaged cell outside",
-        symbol="J_B", source="assumed: neurotoxicity without cytokine release occurs, seldom", spread=lognormal(2.0),
+        symbol="J_B", source="assumed: neurotoxicity without cytokine release occurs, seldom", spread=lognormal(2.5),
     )  # fmt: skip
     cns_clearance = parameter(
         1.0, "1/day", "clearance of cytokines in the brain", symbol="d_Z", source="assumed: back in two weeks"
@@ -83,7 +83,7 @@ class Organs(Block):
         0.7, "1/day", "repair of the brain", symbol="d_U", source="assumed: a median duration of a week"
     )
     steroid_on_brain = parameter(
-        1.0, "1", "rise of repair and of closing under full steroid", symbol="e_U", source="assumed: doubled",
+        2.0, "1", "rise of repair and of closing under full steroid", symbol="e_U", source="assumed: threefold",
         limits=(0.0, 100.0),
     )  # fmt: skip
     il1_on_brain = parameter(

@@ -31,7 +31,8 @@ Array = NDArray[np.float64]
 UNITS: Mapping[str, str] = MappingProxyType({
     "temperature": "degC", "systolic_pressure": "mmHg", "heart_rate": "1/min", "spo2": "percent",
     "oxygen_device": "1", "oxygen_flow": "L/min", "vasopressors": "1", "vasopressor_dose": "ug/min",
-    "fluids_for_pressure": "1", "ice_score": "1", "consciousness": "1", "seizure": "1", "motor_weakness": "1",
+    "fluids_for_pressure": "1", "ice_score": "1", "ice_orientation": "1", "ice_naming": "1", "ice_command": "1",
+    "ice_writing": "1", "ice_attention": "1", "consciousness": "1", "seizure": "1", "motor_weakness": "1",
     "oedema": "1", "crp": "mg/L", "ferritin": "ug/L", "ldh": "U/L", "creatinine": "mg/dL", "ast": "U/L", "alt": "U/L",
     "fibrinogen": "mg/dL", "anc": "cell/uL", "platelets": "1e9/L", "haemoglobin": "g/dL", "il6": "pg/mL",
 })  # fmt: skip
@@ -275,10 +276,25 @@ def _brain(thinking: Array, luck: Array, noise: bool) -> dict[str, Array]:
     consciousness = np.select([thinking > 24, thinking > 17, thinking > 12], [3.0, 2.0, 1.0], 0.0)
     chance = np.where(thinking > 5, 0.004 * np.minimum(thinking, 25.0), 0.0)
     seizure = np.where(unlucky < 0.15 * chance, 2.0, np.where(unlucky < chance, 1.0, 0.0))
+    score = np.where(consciousness > 2, 0.0, np.clip(10.0 - np.floor(shaken), 0.0, 10.0))
     return {
-        "ice_score": np.where(consciousness > 2, 0.0, np.clip(10.0 - np.floor(shaken), 0.0, 10.0)),
+        "ice_score": score,
+        **_ice_parts(score),
         "consciousness": consciousness,
         "seizure": seizure,
         "motor_weakness": ((thinking > 20) & (rare < 0.02)).astype(float),
         "oedema": np.select([(thinking > 30) & (rare > 0.98), (thinking > 24) & (rare > 0.98)], [2.0, 1.0], 0.0),
     }
+
+
+# Points of each part of the ICE score, in the order in which they are lost (assumed; handwriting is known to go first).
+ICE_POINTS = {"ice_writing": 1, "ice_attention": 1, "ice_naming": 3, "ice_orientation": 4, "ice_command": 1}
+
+
+def _ice_parts(score: Array) -> dict[str, Array]:
+    """Return the points of each part of an ICE score."""
+    found, lost = {}, 10.0 - score
+    for name, points in ICE_POINTS.items():
+        found[name] = points - np.clip(lost, 0.0, points)
+        lost = lost - (points - found[name])
+    return found

@@ -169,6 +169,9 @@ class Body(Block):
         "ug/kg", "growth factor for neutrophils (G-CSF) in the body, per kg", symbol="D_G", floor=1e-3
     )
     # ---- cytokines and what they drive
+    tolerance = state(
+        "day", "engagement of effectors that adds up and tires the release of cytokines", symbol="W", floor=1e-3
+    )
     interferon_gamma = state("pg/mL", "interferon gamma in serum", initial=ifn_gamma_baseline, symbol="G", floor=1e-2)
     colony_factor = state("pg/mL", "GM-CSF in serum", symbol="F", floor=1e-2)
     macrophages = state("1", "share of macrophages that are active", symbol="M_a", floor=1e-5)

@@ -95,7 +95,8 @@ def fit(
     chosen = {model: folder} | {name: folder / name for name in beside or [] if name != model}
     _free(chosen.values(), force=force, resume=resume)
     models = _models(chosen, model, spec)
-    data = _read(file, chosen_options(column, covariates, lloq, time_unit), exposure, people, treatment, as_json)
+    options = _needed([one for one, _ in models.values()]) | chosen_options(column, covariates, lloq, time_unit)
+    data = _read(file, options, exposure, people, treatment, as_json)
     settings = {
         "method": method,
         "seed": seed,
@@ -147,6 +148,19 @@ def _models(chosen: Mapping[str, Path], first: str, spec: Path | None) -> dict[s
 
     given = read_specification(spec) if spec else None
     return {name: (statistical_model(name, given if name == first else None), given) for name in chosen}
+
+
+def _needed(models: list[Any]) -> dict[str, Any]:
+    """Return what the models ask of the data: the covariates that they read, and logarithms of all values."""
+    columns: dict[str, None] = {}
+    for model in models:
+        own = model.structure.covariates
+        columns |= dict.fromkeys(own.values() if isinstance(own, Mapping) else own)
+        columns |= dict.fromkeys(effect.covariate for one in model.estimates.values() for effect in one.covariates)
+    ends = [end for model in models for end in model.ends]
+    # with a limit of the model's own, values below it are no values of which a logarithm is taken
+    log = all(end.residual.logarithmic and end.limit is None for end in ends)
+    return {"covariates": tuple(columns), "log": log}
 
 
 def _read(

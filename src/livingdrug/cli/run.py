@@ -44,7 +44,15 @@ def run(
         typer.Option("--save", help="Write the course to a file ending in .csv, .parquet, .html, .svg or .png."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Where chance starts, for models with chance.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Where chance starts, for models with chance [default: 0]; a patient of the twin is then drawn among "
+            "those like the default patient.",
+        ),
+    ] = None,
     dose: Annotated[float | None, typer.Option("--dose", help="Cells infused, for a patient of the twin.")] = None,
     rule: Annotated[
         str | None,
@@ -82,7 +90,7 @@ def run(
     if not (math.isfinite(days) and days > 0):
         raise InputError(f"run: --days must be a positive number of days, got {days}")
     names = _outputs(chosen, output)
-    course = _course(chosen, preset_values(chosen, preset) | assigned(chosen, values), names, days, seed)
+    course = _course(chosen, preset_values(chosen, preset) | assigned(chosen, values), names, days, seed or 0)
     units = {name: unit_of(chosen, name) for name in names}
     if save is not None:
         _save(course, units, chosen.name, save)

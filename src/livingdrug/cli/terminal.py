@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 __all__ = ["console", "print_json", "print_table", "progress_bar", "say", "waiting"]
+
+AT_ONCE = 0.2  # seconds in which nothing but what was there already can be counted
 
 
 def console(*, errors: bool = False) -> Any:
@@ -69,19 +73,39 @@ def _plain(value: Any) -> Any:
 def progress_bar(
     title: str, total: int, *, of: str = "patients", quiet: bool = False
 ) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of what is counted, with rate and time left, on standard error; yields a function of (done, total)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    """Show a bar of what is counted, with rate and time left, on standard error; yields a function of (done, total).
 
-    class Rate(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:,.{0 if task.speed >= 10 else 1}f} {of}/s" if task.speed else "")
+    Rate and time left are those of the whole run, so that blocks of work that end together do not pass for speed.
+    Of a run that continues, what was there already is left out, if it is counted before any work ends.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    terminal = console(errors=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    terminal, began, there = console(errors=True), time.monotonic(), 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
     with Progress(*columns, console=terminal, disable=quiet or not terminal.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(title, total=total, pace="")
+
+        def count(done: int, total: int) -> None:
+            nonlocal there
+            seconds = time.monotonic() - began
+            there = done if seconds < AT_ONCE else there
+            bar.update(task, completed=done, total=total, pace=pace(done - there, total - there, seconds, of))
+
+        yield count
+
+
+def pace(done: float, total: float, seconds: float, of: str) -> str:
+    """Return rate and time left in words.
+
+    Example:
+        >>> pace(4000, 100_000, 40.0, "patients")
+        '100 patients/s, 0:16:00 left'
+    """
+    if done <= 0 or seconds <= 0:
+        return ""
+    rate = done / seconds
+    left = timedelta(seconds=round((total - done) / rate))
+    return f"{rate:,.{0 if rate >= 10 else 1}f} {of}/s, {left} left"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from livingdrug.errors import InputError
 __all__ = ["trial"]
 
 PAPER_PATIENTS, TWIN_PATIENTS = 10_000, 2_000
+SETS = 100
 NOTICE = "Not for clinical use."
 
 
@@ -39,6 +40,16 @@ def trial(
     replicates: Annotated[
         int, typer.Option("--replicates", min=1, max=100_000, help="Trials of the real size, for the intervals.")
     ] = 1_000,
+    parameter_sets: Annotated[
+        int | None,
+        typer.Option(
+            "--parameter-sets",
+            min=0,
+            metavar="N",
+            help="Sets of the ensemble that play the trial too, for ranges with what is not known of the parameters; "
+            "0: none. [default: 100]",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="The run folder. [default: runs/TRIAL-N-seedSEED]"),
@@ -46,11 +57,39 @@ def trial(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Cores to use. [default: all]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Simulate a trial and write its report.
+    """Simulate a trial and write its report; a file that asks about power or dose is answered as `design` does.
 
     The run folder holds the report, tables of patients and endpoints, the configuration and a log. An interrupted run
     continues where it stopped when the same command is given again.
     """
+    if _is_design(name):
+        _design(Path(name), patients, baseline_volumes, seed, out, threads, as_json)
+    else:
+        _simulate(name, patients, baseline_volumes, seed, replicates, parameter_sets, out, threads, as_json)
+
+
+def _is_design(name: str) -> bool:
+    """Return whether a file is a design: it asks questions of a trial that it names."""
+    from livingdrug.declared import read_toml
+
+    return name.endswith(".toml") and Path(name).is_file() and "trial" in read_toml(name)
+
+
+def _design(
+    file: Path, patients: str, volumes: Path | None, seed: int, out: Path | None, threads: int | None, as_json: bool
+) -> None:
+    from livingdrug.cli.design import design
+
+    if patients or volumes:
+        raise InputError(f"{file}: a design; its numbers of patients stand in the file, leave out --patients")
+    design(file, seed, out, threads, as_json)
+
+
+def _simulate(
+    name: str, patients: str, baseline_volumes: Path | None, seed: int, replicates: int, parameter_sets: int | None,
+    out: Path | None, threads: int | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Simulate a trial, and tell what came out."""
     from livingdrug.cli.runfolder import RunLog, default_folder
     from livingdrug.trials.catalogue import find_trial
     from livingdrug.trials.protocol import Protocol
@@ -61,12 +100,17 @@ def trial(
     count, volumes = cohort(patients or str(TWIN_PATIENTS if twin else PAPER_PATIENTS), baseline_volumes)
     if twin and volumes is not None:
         raise InputError(f"{chosen.name}: a file of tumour volumes fits trials of a paper's model only")
+    if not twin and parameter_sets:
+        raise InputError(f"{chosen.name}: --parameter-sets fits trials of the twin only; a paper's model has one set")
     folder = out if out is not None else default_folder(chosen.name, count, seed, volumes)
     log = RunLog(folder)
     log.begin(chosen, count, seed, volumes)
     try:
-        run = _twin if twin else _paper
-        outcome, files = run(chosen, count, seed, folder, volumes, threads, replicates, as_json)
+        if twin:
+            sets = SETS if parameter_sets is None else parameter_sets
+            outcome, files = _twin(chosen, count, seed, folder, threads, replicates, sets, as_json)
+        else:
+            outcome, files = _paper(chosen, count, seed, folder, volumes, threads, as_json)
     except KeyboardInterrupt:
         log.write("interrupted")
         raise KeyboardInterrupt(
@@ -81,7 +125,7 @@ def trial(
 
 
 def _paper(
-    chosen: Any, count: int, seed: int, folder: Path, volumes: Path | None, threads: int | None, _: int, as_json: bool
+    chosen: Any, count: int, seed: int, folder: Path, volumes: Path | None, threads: int | None, as_json: bool
 ) -> tuple[Any, dict[str, str]]:
     """Run a trial of a paper's model; return its outcome and the files."""
     from livingdrug.cli.runfolder import save
@@ -93,9 +137,8 @@ def _paper(
 
 
 def _twin(
-    chosen: Any, count: int, seed: int, folder: Path, _: Path | None, threads: int | None, replicates: int,
-    as_json: bool,
-) -> tuple[Any, dict[str, str]]:  # fmt: skip
+    chosen: Any, count: int, seed: int, folder: Path, threads: int | None, replicates: int, sets: int, as_json: bool
+) -> tuple[Any, dict[str, str]]:
     """Run a trial of the twin, one process per core; return its outcome and the files.
 
     The settings are the medians of the shipped ensemble, or default values where none is shipped.
@@ -104,15 +147,20 @@ def _twin(
 
     from livingdrug.cli.runfolder import save_twin
     from livingdrug.trials.ensemble import ensemble_names, load_ensemble
+    from livingdrug.trials.parameter_ranges import with_parameter_ranges
     from livingdrug.trials.twin import BLOCK, run_twin
 
-    workers = min(threads or os.cpu_count() or 1, -(-count // BLOCK))
+    cores = threads or os.cpu_count() or 1
+    workers = min(cores, -(-count // BLOCK))
+    ensemble = load_ensemble() if ensemble_names() else None
     with progress_bar(chosen.name, count, quiet=as_json) as progress:
         outcome = run_twin(
-            chosen, count, seed, folder=folder, settings=load_ensemble().middle() if ensemble_names() else None,
-            replicates=replicates, workers=workers,
-            threads=1 if workers > 1 else threads, progress=progress,
+            chosen, count, seed, folder=folder, settings=ensemble.middle() if ensemble else None, replicates=replicates,
+            workers=workers, threads=1 if workers > 1 else threads, progress=progress,
         )  # fmt: skip
+    if ensemble and sets:
+        with progress_bar("parameter sets", sets, of="trials", quiet=as_json) as progress:
+            outcome = with_parameter_ranges(outcome, ensemble, sets, workers=cores, progress=progress)
     with waiting("Writing the report ...", quiet=as_json):
         return outcome, save_twin(outcome, folder)
 
@@ -147,17 +195,29 @@ def _tell_twin(outcome: Any, folder: Path, seconds: float, as_json: bool) -> Non
             }
         )  # fmt: skip
         return
-    headings = ("Arm", "Endpoint", "Simulated", "95 % of trials", "Unit")
+    ranged = "sets_low" in outcome.endpoints
+    headings = ("Arm", "Endpoint", "Simulated", "95 % by chance", *(("and parameters",) if ranged else ()), "Unit")
     rows = [
-        (row.arm, row.endpoint, f"{row.value:.4g}", f"{row.low:.4g} to {row.high:.4g}", row.unit)
+        (
+            row.arm, row.endpoint, f"{row.value:.4g}", f"{row.low:.4g} to {row.high:.4g}",
+            *((f"{row.sets_low:.4g} to {row.sets_high:.4g}",) if ranged else ()), row.unit,
+        )
         for row in outcome.endpoints.itertuples()
-    ]
-    print_table(outcome.trial.title, headings, rows, (2, 3))
+    ]  # fmt: skip
+    print_table(outcome.trial.title, headings, rows, (2, 3, 4) if ranged else (2, 3))
     if len(outcome.targets):
-        inside = int(outcome.targets["inside"].sum())
-        say(f"\n{inside} of {len(outcome.targets)} reported numbers lie inside the interval of trials of their size.")
+        say(f"\n{inside_words(outcome.targets)}")
     say(f"\nReport: {folder / 'report.html'}  ({seconds:.0f} s)")
     say(NOTICE, style="dim")
+
+
+def inside_words(targets: Any) -> str:
+    """Say how many reported numbers lie inside the simulated ranges."""
+    from livingdrug.trials.parameter_ranges import inside
+
+    chance, both = inside(targets)
+    found = f"{chance} of {len(targets)} reported numbers lie inside the range of chance"
+    return f"{found}." if both is None else f"{found}, {both} inside that of chance and parameters."
 
 
 def _tell(outcome: Any, folder: Path, seconds: float, as_json: bool) -> None:

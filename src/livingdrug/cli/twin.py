@@ -43,7 +43,7 @@ def run_patient(
     dose: float | None,
     days: float | None,
     support: bool,
-    seed: int,
+    seed: int | None,
     save: Path | None,
     as_json: bool,
 ) -> None:
@@ -88,9 +88,12 @@ def _followed(
     dose: float | None,
     days: float,
     support: bool,
-    seed: int,
+    seed: int | None,
 ) -> Monitored:
-    """Follow the patient under one of several rules, with the rounds that all of them need."""
+    """Follow the patient under one of several rules, with the rounds that all of them need.
+
+    Without a seed it is the default patient, with luck 0; with one, a patient drawn among those like it.
+    """
     import numpy as np
 
     from livingdrug.body.treatment import cells, lymphodepletion
@@ -99,12 +102,17 @@ def _followed(
     from livingdrug.therapy.monitoring_support import ACTIONS
 
     given = [*lymphodepletion(patient.lymphodepletion), *cells(patient.dose_cells if dose is None else dose)]
-    drawn = draw_patients([1], {**patient.values(), **changes}, seed=seed, spreads=patient.spreads)
+    typical = {name: np.array([value]) for name, value in patient.values().items()}
+    drawn = (
+        typical
+        if seed is None
+        else draw_patients([1], {**patient.values(), **changes}, seed=seed, spreads=patient.spreads)
+    )
     drawn |= {name: np.array([value]) for name, value in changes.items()}  # what was asked for is not varied
     times = np.unique(np.append(np.arange(0.0, min(days, 30.0), 0.25), np.linspace(min(days, 30.0), days, 121)))
     return monitor(
         drawn, given, times, rule=rule, rounds=rounds_for(*rules), support=tuple(ACTIONS) if support else (),
-        findings=_findings(patient, drawn, seed), patient_ids=[1], seed=seed,
+        findings=_findings(patient, drawn, seed or 0), patient_ids=[1], seed=seed or 0,
     )  # fmt: skip
 
 

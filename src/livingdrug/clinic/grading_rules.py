@@ -65,6 +65,7 @@ SIGNS: dict[str, tuple[str, ...]] = {
     "died_of_icans": ("death_cause",),
     "died_of_iec_hs": ("death_cause",),
     "died_neurologically": ("death_cause",),
+    "new_seizure": ("seizure_type",),
 }  # fmt: skip
 """Sign -> the items from which it is worked out (grading_signs.py); a higher sign is always worse."""
 
@@ -225,9 +226,10 @@ def _scale(name: str, table: dict[str, Any], tables: dict[str, Any]) -> Scale | 
         raise DeclarationError(unknown_name("mark", about["mark"], MARKS, place=name))
     if "window" in table:
         return _day_scale(name, table, about)
-    if table["cells"] == "terms":
-        return Scale(name=name, cells=_terms(tables["terms"], name), **about)
-    cells = [_cell(name, cell, about["mark"]) for cell in table["cells"]]
+    by_terms = table["cells"] == "terms"
+    cells = _terms(tables["terms"], name, about["mark"]) if by_terms else []
+    more = table.get("more", ()) if by_terms else table["cells"]
+    cells += [_cell(name, cell, about["mark"]) for cell in more]
     return Scale(name=name, cells=tuple(sorted(cells, key=lambda cell: cell.grade)), **about)
 
 
@@ -245,20 +247,17 @@ def _day_scale(name: str, table: dict[str, Any], about: dict[str, str]) -> DaySc
     )  # fmt: skip
 
 
-def _terms(terms: dict[str, Any], name: str) -> tuple[Cell, ...]:
-    cells = []
+def _terms(terms: dict[str, Any], name: str, mark: str) -> list[Cell]:
+    death = Condition("died_neurologically", 1.0, upward=True)
+    cells = [Cell(5, "death", (death,), "death from a neurological event", mark)]
     for term, about in terms.items():
         words = ITEMS[term].words
         if len(words) - 1 != about["highest"]:
             raise DeclarationError(f"{name}: the item {term} has {len(words)} words for {about['highest']} grades")
-        mark = about["v4"] if name == "ctcae-v4-neuro" else "recalled"
         for grade in range(1, about["highest"] + 1):
             text = f"{term.replace('_', ' ')}: {words[grade].replace('_', ' ')}"
             cells.append(Cell(grade, term, (Condition(term, float(grade), upward=True),), text, mark))
-    death = Cell(
-        5, "death", (Condition("died_neurologically", 1.0, upward=True),), "death from a neurological event", "recalled"
-    )
-    return (*sorted(cells, key=lambda cell: cell.grade), death)
+    return cells
 
 
 def _cell(name: str, cell: dict[str, Any], mark: str) -> Cell:

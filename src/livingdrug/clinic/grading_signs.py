@@ -67,6 +67,8 @@ def signs(values: Values, baseline: Values, *, organs: bool = True) -> dict[str,
     found |= _pressure_signs(values)
     found |= _oxygen_signs(values, baseline)
     found |= _brain_signs(values)
+    known_seizures = baseline["seizure_type"] >= 1  # False where nothing was charted before the infusion
+    found["new_seizure"] = _as_number((values["seizure_type"] >= 1) & ~known_seizures)
     if organs:
         found |= _organ_signs(values, baseline)
     for name, cause in (("crs", "crs"), ("icans", "icans"), ("iec_hs", "iec_hs")):
@@ -151,12 +153,21 @@ def _brain_signs(values: Values) -> dict[str, Array]:
 
 def _organ_signs(values: Values, baseline: Values) -> dict[str, Array]:
     limits = laboratory()
-    creatinine = _grade(values["creatinine"], values["creatinine_upper"], limits["creatinine"])
+    creatinine = _creatinine(values, baseline)
     bilirubin = _grade(values["bilirubin"], _usual("bilirubin", values, baseline), limits["bilirubin"])
     found = {"creatinine_grade": creatinine}
     found["organ_grade"] = reduce(np.maximum, (creatinine, bilirubin, values["organ_toxicity"]))
     found["transaminase_grade"] = np.maximum(_enzyme("ast", values, baseline), _enzyme("alt", values, baseline))
     found["hyperinflammation"] = _hyperinflammation(values, baseline)
+    return found
+
+
+def _creatinine(values: Values, baseline: Values) -> Array:
+    """Return the higher of the grades by the upper limit of normal and by the value before the infusion."""
+    limits, value = laboratory(), values["creatinine"]
+    found = _grade(value, values["creatinine_upper"], limits["creatinine"])
+    for grade, step in limits["creatinine_of_baseline"].items():
+        found = np.maximum(found, float(grade) * (value > step * baseline["creatinine"]))
     return found
 
 

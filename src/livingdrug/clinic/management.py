@@ -40,6 +40,7 @@ from livingdrug.clinic.management_rules import (
     monitoring,
     regimens,
     rule_table,
+    second_dose,
 )
 from livingdrug.errors import InputError, unknown_name
 
@@ -62,6 +63,7 @@ __all__ = [
     "missing_management",
     "monitoring",
     "rule_table",
+    "second_dose",
 ]
 
 Reals = NDArray[np.float64]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.errors import InputError, unknown_name
 
@@ -39,6 +39,7 @@ __all__ = [
     "monitoring",
     "regimens",
     "rule_table",
+    "second_dose",
 ]
 
 Reals = NDArray[np.float64]
@@ -306,6 +307,42 @@ class Monitoring:
     note: str
 
 
+def second_dose(product: str, *, crs: ArrayLike, worst_crs: ArrayLike, worst_icans: ArrayLike) -> NDArray[np.str_]:
+    """Return for each patient what the US label says of the second of two infusions: give, wait, stop, or not known.
+
+    Args:
+        product: a product that is given as a split dose.
+        crs: present grade of CRS, CTCAE v5, one per patient; negative where it is not known, as in the next two.
+        worst_crs: highest grade of CRS since the first infusion.
+        worst_icans: highest grade of ICANS since then; its row was not read: from grade 1 on the answer is not known.
+
+    Raises:
+        InputError: a product without such a rule, or grades that are none.
+
+    Source:
+        ``aucatzyldosage2025`` table 2: waiting is to be considered, up to day 21, until CRS is grade 1 or less.
+
+    Example:
+        >>> second_dose("obe-cel", crs=[1, 2, 0, 0], worst_crs=[2, 2, 3, 0], worst_icans=[0, 0, 0, 1]).tolist()
+        ['give', 'wait', 'stop', 'not known']
+    """
+    rules = _file()["second_dose"]
+    if product not in rules:
+        raise InputError(unknown_name("product with a second dose", product, rules))
+    given = {"crs": crs, "worst_crs": worst_crs, "worst_icans": worst_icans}
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(grades, np.float64)) for grades in given.values()))
+    for name, grades in zip(given, columns, strict=True):
+        bad = (grades > 5) | (grades != np.round(grades))
+        if bad.any():
+            raise InputError(f"second_dose: {name} must be whole grades up to 5, got {grades[bad][0]:g}")
+    now, worst, brain = columns
+    if (now > worst).any():
+        raise InputError("second_dose: crs must not be above worst_crs, the highest grade since the first infusion")
+    stop, wait = np.isin(worst, rules[product]["stop_at_crs"]), np.isin(now, rules[product]["wait_at_crs"])
+    unknown = (now < 0) | (worst < 0) | (brain != 0)
+    return np.select([stop, unknown, wait], ["stop", "not known", "wait"], "give")
+
+
 def monitoring(product: str, infused_on: dt.date, region: str = "US") -> Monitoring:
     """Return the monitoring rules for a product infused on a date: in the United States they changed on 26 June 2025.
 
@@ -331,6 +368,7 @@ def monitoring(product: str, infused_on: dt.date, region: str = "US") -> Monitor
     table = _file()["monitoring"]
     in_time = "before" if day < table["before"]["until"] else "since"
     values = table["europe" if region == "EU" else in_time]
+    values = values | values.get(product, {})
     daily, visits = values["daily_days"], values.get("visits_in_first_week", {})
     if product not in daily and product not in visits:
         raise InputError(unknown_name(f"product with a monitoring rule in the {region}", product, {**daily, **visits}))

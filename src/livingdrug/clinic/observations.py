@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from livingdrug.clinic.observations_ice import BOTH, with_ice_scores
 from livingdrug.clinic.observations_items import INFUSION, ITEMS, Item
 from livingdrug.clinic.observations_units import convert_observation, unit_factors, units_of
 from livingdrug.clinic.observations_weight import without_kilograms
@@ -30,7 +31,6 @@ COLUMNS = ("patient", "time", "item", "value", "unit")
 SET_ASIDE = "set aside: not graded"
 BASELINE = "kept as baseline: not graded"
 ONCE = "kept once"
-BOTH = "both kept: the milder decides the lowest grade, the worse one the highest"
 WIDEST_TIME = 36525.0  # days: a hundred years
 SHOWN = 5
 _TRUE_WORDS = {"true": "yes", "false": "no", "given": "yes", "present": "yes", "absent": "no"}
@@ -73,6 +73,7 @@ def observe(table: Any, *, infusion: Infusion = None, strict: bool = False) -> O
     rows = without_kilograms(rows, report.add)
     rows = _with_values(rows, report)
     rows = _without_repeats(rows, report)
+    rows = with_ice_scores(rows, report.add)
     report.add(rows[rows["time"] < 0], "time before infusion", BASELINE)
     findings = report.table()
     if strict:

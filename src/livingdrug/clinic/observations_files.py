@@ -76,14 +76,16 @@ def _csv(file: Path) -> tuple[Any, list[Unused]]:
 
 
 def _heading(file: Path) -> tuple[list[str], str]:
-    """Return the names of the columns, and what stands between them."""
+    """Return the names of the columns as they are written, and what stands between them."""
+    import csv
+
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             first = lines.readline(LONGEST_HEADING).rstrip("\r\n")
     except (UnicodeDecodeError, OSError):
         return [], ","
     mark = max(MARKS, key=first.count)
-    return first.split(mark), mark
+    return next(csv.reader([first], delimiter=mark), []), mark
 
 
 def _by_arrow(file: Path, heading: list[str], mark: str) -> Any:
@@ -91,21 +93,22 @@ def _by_arrow(file: Path, heading: list[str], mark: str) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
-    wanted = [name for name in COLUMNS if name in heading]
-    if len({_named(name) for name in heading}) != len(heading) or not set(COLUMNS[:4]) <= set(heading):
+    written = {_named(name): name for name in heading}
+    wanted = {written[name]: name for name in COLUMNS if name in written}
+    if len(written) != len(heading) or not set(COLUMNS[:4]) <= set(written):
         return None
     text = pa.dictionary(pa.int32(), pa.string())
     try:
         table = csv.read_csv(
             file, parse_options=csv.ParseOptions(delimiter=mark, newlines_in_values=True),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, text), include_columns=wanted, strings_can_be_null=False
+                column_types=dict.fromkeys(wanted, text), include_columns=list(wanted), strings_can_be_null=False
             ),
         )  # fmt: skip
     except (pa.ArrowException, OSError):
         return None
-    rows = table.unify_dictionaries().to_pandas()
-    for name in wanted:
+    rows = table.unify_dictionaries().to_pandas().rename(columns=wanted)
+    for name in wanted.values():
         texts = rows[name].cat.categories
         read = [_pointed(text) if mark != "," and name in NUMBERS else text.lstrip(" ") for text in texts]
         if len(set(read)) != len(texts):

@@ -15,7 +15,7 @@ from typing import Literal
 
 from livingdrug.errors import InputError, unknown_name
 
-__all__ = ["INFUSION", "ITEMS", "Item", "item"]
+__all__ = ["ICE_PARTS", "INFUSION", "ITEMS", "Item", "item"]
 
 INFUSION = "infusion"
 """A row with this item says when the cells were given; it is not an observation."""
@@ -136,6 +136,11 @@ _VITAL_SIGNS = (
 
 _BRAIN = (
     _points("ice_score", "ICE score of an adult's thinking (10 is normal)", 10, "low"),
+    _points("ice_orientation", "ICE: knows the year, month, city, hospital", 4, "low"),
+    _points("ice_naming", "ICE: names three things that are shown", 3, "low"),
+    _points("ice_command", "ICE: follows a simple command", 1, "low"),
+    _points("ice_writing", "ICE: writes a plain sentence", 1, "low"),
+    _points("ice_attention", "ICE: counts back from 100 by ten", 1, "low"),
     _points("capd_score", "Cornell assessment of delirium in a child (0 is normal)", 32),
     _words("consciousness", "what wakes the patient", ("alert", "voice", "tactile", "unarousable")),
     _words("seizure", "seizure", ("none", "brief_resolving", "prolonged")),
@@ -251,6 +256,9 @@ ITEMS: dict[str, Item] = {
     for one in group
 }
 """Name -> item. Limits of normal and the age of an adult are assumed where a chart has none; every output says so."""
+
+ICE_PARTS = ("ice_orientation", "ice_naming", "ice_command", "ice_writing", "ice_attention")
+"""What an ICE score adds up (ASTCT 2019, table of the ICE tool)."""
 
 
 def item(name: str) -> Item:

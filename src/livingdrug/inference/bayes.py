@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from livingdrug.errors import FitError, InputError, MissingExtra, unknown_name
 from livingdrug.inference.data import EventData
 from livingdrug.inference.predictions import deviations
-from livingdrug.inference.problem import Problem, to_working
+from livingdrug.inference.problem import Problem
+from livingdrug.inference.scales import to_working
 from livingdrug.inference.uncertainty import reported
 from livingdrug.streams import seed_words
 

@@ -54,6 +54,8 @@ DOSE = Symbol("dose", "dose")
 """Amount of one dose; a formula that reads it is the response to one dose, ``time`` counts from it, and all doses are
 added."""
 
+RESET = 3
+"""The least EVID that ends what was given before."""
 _FUNCTIONS: dict[str, Callable[..., Any]] = {**OPERATIONS, "inv": np.reciprocal}
 
 
@@ -206,20 +208,48 @@ class _Program:
 
 
 def _pairs(form: ClosedForm, rows: Rows) -> tuple[NDArray[np.intp], Reals, Reals]:
-    """Row, time and dose of every response that counts: each row once, or once for every dose before it."""
+    """Row, time and dose of every response that counts: each row once, or once for every dose before it.
+
+    A reset (EVID 3 and 4) ends what was given before it.
+    """
     if not form.superposed:
         n = len(rows.time)
         return np.arange(n), rows.time, np.zeros(n)
-    if np.any(rows.doses.duration > 0):
-        raise InputError(f"{form.name}: infusions are not superposed; fit a Model with states instead")
-    found = [
-        (row, rows.time[row] - rows.doses.time[d], rows.doses.amount[d])
-        for row in range(len(rows.time))
-        for d in np.flatnonzero(rows.doses.subject == rows.subject[row])
-        if rows.doses.time[d] <= rows.time[row]
-    ]
-    row, after, amount = (np.array(part) for part in zip(*found, strict=True)) if found else (np.zeros(0),) * 3
-    return row.astype(np.intp), after.astype(float), amount.astype(float)
+    _check_superposed(form, rows)
+    doses, asked = rows.doses, rows.asked
+    first = np.searchsorted(doses.subject, np.arange(rows.subjects + 1))
+    found: list[tuple[NDArray[np.intp], Reals, Reals]] = []
+    for s, start in enumerate(rows.starts):
+        at = np.arange(start, rows.starts[s + 1] if s + 1 < rows.subjects else len(asked))
+        d = np.arange(first[s], first[s + 1])
+        course = np.cumsum(doses.evid[d] >= RESET)  # number of resets up to each dose
+        after = asked[at, None] - doses.time[d]
+        now = np.where(after >= 0, course, 0).max(axis=1, initial=0)
+        row, dose = np.nonzero((after >= 0) & (course == now[:, None]) & (doses.amount[d] > 0))
+        found.append((at[row], after[row, dose], doses.amount[d[dose]]))
+    row, after, amount = (np.concatenate(part) for part in zip(*found, strict=True))
+    return row, after, amount
+
+
+def _check_superposed(form: ClosedForm, rows: Rows) -> None:
+    """Refuse doses whose response is not that of one dose at once, into one place."""
+    doses = rows.doses
+    given = doses.amount > 0
+    for wrong, what in (
+        (doses.duration > 0, "infusions are not superposed; fit a Model with states instead"),
+        (np.isnan(doses.duration), "a closed form has no rate or duration of its own (RATE -1, -2)"),
+        (doses.steady > 0, "steady state (SS) is not computed; write out the doses before it"),
+        (given & (doses.compartment != doses.compartment[np.argmax(given)] if len(doses) else given),
+         "doses go into two compartments, but the formula is the response to one kind of dose"),
+    ):  # fmt: skip
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            where = f"subject {rows.data.ids[doses.subject[k]]!r}, row {doses.row[k]}"
+            raise InputError(f"{form.name}: {where}: {what}")
+    if not given.any():
+        raise InputError(
+            f"{form.name}: the formula is the response to a dose, but the data hold none (rows with AMT and EVID 1)"
+        )
 
 
 # -- forms in common use ----------------------------------------------------------------------------------------------

@@ -31,9 +31,10 @@ import numpy as np
 
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference.nodes import importance_nodes
-from livingdrug.inference.problem import LOG_2PI, Problem
+from livingdrug.inference.problem import Problem
 from livingdrug.inference.statistical import StatisticalModel
 from livingdrug.inference.uncertainty import reported
+from livingdrug.inference.vector import LOG_2PI
 
 if TYPE_CHECKING:
     from livingdrug.inference.data import EventData
@@ -68,7 +69,7 @@ def theta_of(problem: Problem, estimates: Mapping[str, float]) -> Any:
     Raises:
         InputError: an unknown name, or a correlation matrix that is not positive definite.
     """
-    from livingdrug.inference.problem import to_working
+    from livingdrug.inference.scales import to_working
 
     theta = problem.theta.copy()
     known = reported(problem, theta)

@@ -55,7 +55,9 @@ class _Columns:
         return type(self)(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
 
-_WHOLE = ("subject", "endpoint", "censoring", "occasion", "row", "compartment", "additional", "steady", "evid")
+_WHOLE = (
+    "subject", "endpoint", "censoring", "occasion", "row", "before_dose", "compartment", "additional", "steady", "evid",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,7 @@ class Observations(_Columns):
         lloq: lower limit of quantification in force for the sample, NaN where it is not known.
         occasion: number of the occasion, 0 where the data name none.
         row: row of the table, 1 is the first below the heading.
+        before_dose: 1 where the table lists the sample before a dose (or reset) of the same time, else 0.
     """
 
     time: np.ndarray
@@ -82,6 +85,12 @@ class Observations(_Columns):
     lloq: np.ndarray
     occasion: np.ndarray
     row: np.ndarray
+    before_dose: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.before_dose is None:
+            object.__setattr__(self, "before_dose", np.zeros(len(self.subject)))
+        super().__post_init__()
 
 
 @dataclass(frozen=True, eq=False)

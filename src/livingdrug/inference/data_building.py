@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 import numpy as np
 
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.inference.data import Covariate, Doses, EventData, Observations
-from livingdrug.inference.data_columns import Rows, read_rows
-from livingdrug.inference.data_findings import Findings, Report
+from livingdrug.inference.data import DOSE, RESET, RESET_AND_DOSE, Covariate, Doses, EventData, Observations
+from livingdrug.inference.data_columns import Rows, read_rows, without_ignored
+from livingdrug.inference.data_findings import WARNING, Findings, Report
 from livingdrug.inference.data_limits import Limits, read_limits
 from livingdrug.inference.validation import OBSERVATION, Events, check_log, check_subjects, read_events
 
@@ -101,7 +101,10 @@ def _examined(frame: pd.DataFrame, options: Options) -> tuple[Rows, Events, Limi
     unknown = [name for name in options if name not in Options.__annotations__]
     if unknown:
         raise InputError(unknown_name("option of a data set", unknown[0], Options.__annotations__))
+    frame, ignored = without_ignored(frame)
     report = Report(_row_names(frame))
+    if ignored:
+        report.whole("C", f"{ignored:,} rows are marked C and left out, as NM-TRAN does (IGNORE=C)", WARNING)
     rows = read_rows(frame, report, options.get("columns"), options.get("covariates"))
     events = read_events(rows, options.get("endpoints"), report)
     limits = read_limits(rows, events.measured, events.endpoint, events.endpoints, options.get("lloq"), report)
@@ -133,7 +136,18 @@ def _observations(rows: Rows, events: Events, limits: Limits, at: np.ndarray, fa
         lloq=limits.lloq[at],
         occasion=rows.get("OCC", 0.0)[at],
         row=rows.names[at],
+        before_dose=_before_dose(events)[at],
     )
+
+
+def _before_dose(events: Events) -> np.ndarray:
+    """Return which rows stand before a dose or reset of their subject at the same time: NM-TRAN's order of records."""
+    import pandas as pd
+
+    given = np.isin(events.evid, (DOSE, RESET, RESET_AND_DOSE))
+    place = np.where(given, np.arange(len(given)), -1)
+    last = pd.Series(place).groupby([events.subject, events.time]).transform("max").to_numpy()
+    return np.arange(len(given)) < last
 
 
 def _doses(

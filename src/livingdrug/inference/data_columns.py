@@ -15,7 +15,7 @@ from livingdrug.inference.data_findings import WARNING, Report, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEANINGS", "Rows", "read_rows"]
+__all__ = ["MEANINGS", "Rows", "read_rows", "without_ignored"]
 
 MEANINGS = {
     "ID": "subject",
@@ -48,6 +48,7 @@ MOST_LEVELS = 1000
 LONGEST_NAME = 200
 WHOLE = re.compile(r"-?\d{1,12}\.0*(?:[eE]\+?0+)?")
 FORMULA = ("=", "+", "@")
+DATE = re.compile(r"\d{1,4}[-/.]\w{1,3}[-/.]\d{1,4}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,22 @@ class Rows:
         if found is None:
             return np.full(self.count, missing)
         return np.where(np.isnan(found), missing, found)
+
+
+def without_ignored(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the table without the rows that a first column named C marks with a C, and how many these were.
+
+    Example:
+        >>> import pandas as pd
+        >>> without_ignored(pd.DataFrame({"C": ["C", "."], "ID": [1, 1]}))[0].to_dict("list")
+        {'ID': [1]}
+    """
+    if not len(frame.columns) or str(frame.columns[0]).strip() != "C":
+        return frame, 0
+    words = texts(frame.iloc[:, 0])
+    if not set(words.tolist()) <= {"C", ""}:
+        return frame, 0
+    return frame.loc[words == ""].iloc[:, 1:], int((words == "C").sum())
 
 
 def read_rows(
@@ -228,7 +245,7 @@ def _why(value: Any) -> str:
         return "not a finite number"
     if text.count(",") == 1 and _finite(text.replace(",", ".")):
         return "not a number: write a decimal point"
-    if ":" in text:
+    if ":" in text or DATE.fullmatch(text):
         return "a clock time or date, not a number; give the time since the first dose as a number"
     if text[:1] in "<>" and _finite(text[1:].strip(" =")):
         return "not a number: write the limit in DV and CENS = 1 (below) or -1 (above)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def check_file(path: str | Path) -> Path:
 def _text(file: Path, content: bytes) -> Any:
     import pandas as pd
 
-    text = _decoded(file, content)
+    text = _without_comments(_decoded(file, content))
     heading = next((line for line in io.StringIO(text) if line.strip()), "").strip("\n")
     if not heading.strip(" ,;\t") or len(heading) > LONGEST_HEADING:
         raise InputError(f"{file}: the first line must be a heading such as ID,TIME,AMT,DV,EVID")
@@ -79,6 +80,32 @@ def _text(file: Path, content: bytes) -> Any:
     table = table.iloc[:, : len(names)]
     table.columns = names
     return table
+
+
+def _without_comments(text: str) -> str:
+    r"""Return the text without the lines that begin with #, as NM-TRAN reads it; a heading may begin so, too.
+
+    Example:
+        >>> _without_comments("# made by me\nID,TIME\n#1,0\n1,1"), _without_comments("#ID,TIME\n1,0")
+        ('ID,TIME\n1,1', '#ID,TIME\n1,0')
+    """
+    lines = text.split("\n")
+    if not any(line.lstrip().startswith("#") for line in lines):
+        return text
+    plain = [at for at, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
+    first = plain[0] if plain else len(lines)
+    before = [at for at in range(first) if lines[at].strip()]
+    if before and (not plain or any(map(_is_number, re.split(r"[,;\s]+", lines[first])))):
+        plain = [before[-1], *plain]  # rows of numbers follow: the last line above them is their heading
+    return "\n".join(lines[at] for at in plain)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _lines_before(text: str) -> int:
@@ -112,7 +139,9 @@ def _check_cells(file: Path, text: str, separator: str, before: int, count: int)
         last = len(one) - (one[-1].strip() == "")  # a separator at the end of the line
         if len(one) < count or last > count:
             what = "fewer" if len(one) < count else "more"
-            raise InputError(f"{file}: row {row} has {what} cells than the heading ({count}): {len(one)}")
+            raise InputError(
+                f"{file}: row {row} has {what} cells than the heading ({count}): {len(one)}. A comment begins with #"
+            )
 
 
 def _tidy(error: Exception) -> str:

@@ -191,10 +191,11 @@ class BoundModel:
 
 def _own_times(rows: Rows) -> tuple[Reals, NDArray[np.int64]]:
     """Times of each subject, the last repeated to a common length, and where each row stands among them."""
-    own = [np.unique(rows.time[rows.subject == s]) for s in range(rows.subjects)]
+    asked = rows.asked
+    own = [np.unique(asked[rows.subject == s]) for s in range(rows.subjects)]
     width = max(len(times) for times in own)
     table = np.array([np.r_[times, np.full(width - len(times), times[-1])] for times in own])
-    place = np.array([np.searchsorted(own[s], t) for s, t in zip(rows.subject, rows.time, strict=True)])
+    place = np.array([np.searchsorted(own[s], t) for s, t in zip(rows.subject, asked, strict=True)])
     return table, place
 
 

@@ -38,7 +38,7 @@ from livingdrug.errors import FitError, InputError, unknown_name
 from livingdrug.inference.checkpoint import Checkpoint
 from livingdrug.inference.marginal import APPROXIMATIONS, approximate
 from livingdrug.inference.modes import find_modes
-from livingdrug.inference.nodes import AnyNodes, ClassNodes, importance_nodes, quadrature_nodes
+from livingdrug.inference.nodes import AnyNodes, ClassNodes, importance_nodes, joined, quadrature_nodes
 from livingdrug.inference.predictions import deviations
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.result import LIKELIHOODS, FitResult
@@ -52,6 +52,7 @@ from livingdrug.inference.uncertainty import (
     reported_errors,
     shrinkage,
 )
+from livingdrug.inference.verdict import FAR_SAMPLED, judged, noted
 from livingdrug.streams import seed_words
 
 if TYPE_CHECKING:
@@ -63,12 +64,13 @@ __all__ = ["METHODS", "fit"]
 Reals = NDArray[np.float64]
 
 METHODS = ("saem", "focei", "foce", "fo", "laplace", "quadrature", "importance")
-FAR = 0.15
-"""Standard errors by which a Newton step may still move an estimate that counts as converged."""
-FAR_SAMPLED = 0.3
-"""The same for estimates that come from random draws."""
 STORED_EVERY = 20
 """SAEM iterations between two checkpoints."""
+DRAWS, ROUNDS, DOUBLED = 600, 100, 3
+"""Draws of each subject after SAEM, for the errors; rounds of the chains for them at most; and how often both are
+doubled while a Newton step is not well known."""
+WELL_KNOWN = 0.1
+"""Standard errors to which a Newton step is known well enough."""
 
 
 @dataclass
@@ -100,6 +102,7 @@ class _Run:
     minus2ll: float
     nodes: AnyNodes | None
     trace: Reals
+    saem: Saem | None = None
 
 
 def fit(
@@ -143,8 +146,6 @@ def fit(
     seed_words(seed)
     if starts < 1 or not time_limit > 0:
         raise InputError(f"fit: starts must be at least 1 and time_limit positive, got {starts} and {time_limit}")
-    if model.mixture is not None and method == "saem":
-        raise InputError("fit: a mixture is not fitted by saem; take quadrature, importance, laplace or focei")
     began = time.monotonic()
     problem = model.problem(data)
     _check_start(problem)
@@ -153,12 +154,13 @@ def fit(
     store = Checkpoint(checkpoint, problem, repr((method, settings, nodes, points, starts)))
     options = _Options(method, seed, nodes, points, standard_errors, settings, began + time_limit, store)
     try:
-        runs = [
-            _search(problem, theta, replace(options, checkpoint=store.numbered(k)))
-            for k, theta in enumerate(_starts(problem, starts, seed))
-        ]
-        best = min(runs, key=lambda run: run.minus2ll if math.isfinite(run.minus2ll) else math.inf)
-        return _finished(problem, best, options, tuple(run.minus2ll for run in runs), time.monotonic() - began)
+        with np.errstate(all="ignore"):  # what a step too far gives is no number, and is refused as such
+            runs = [
+                _search(problem, theta, replace(options, checkpoint=store.numbered(k)))
+                for k, theta in enumerate(_starts(problem, starts, seed))
+            ]
+            best = min(runs, key=lambda run: run.minus2ll if math.isfinite(run.minus2ll) else math.inf)
+            return _finished(problem, best, options, tuple(run.minus2ll for run in runs), time.monotonic() - began)
     except np.linalg.LinAlgError as error:
         raise FitError(
             f"fit of {model.structure.name} by {method}: a matrix became singular ({error}); try other first guesses, "
@@ -171,13 +173,19 @@ def _seeded(settings: SaemSettings, seed: int) -> SaemSettings:
 
 
 def _check_start(problem: Problem) -> None:
-    loglik = problem.loglik(problem.theta[None], np.zeros((1, problem.subjects, problem.d)))[0]
+    with np.errstate(all="ignore"):
+        loglik = problem.loglik(problem.theta[None], np.zeros((1, problem.subjects, problem.d)))[0]
     if not np.isfinite(loglik).all():
         who = problem.rows.data.ids[int(np.argmin(np.isfinite(loglik)))]
         raise FitError(
-            f"the first guesses give subject {who!r} no likelihood: a prediction is not a number, or a residual "
-            "deviation is zero where a prediction is zero (a proportional residual at a time before the dose?). "
-            "Change the first guesses, the residual model or the data"
+            f"the first guesses give subject {who!r} no likelihood: a prediction is not a number or has no logarithm "
+            "(is there a dose before it?), or a residual deviation is zero where a prediction is zero (a proportional "
+            "residual at a time before the dose?). Change the first guesses, the residual model or the data"
+        )
+    between = range(problem.betas, problem.sigma[0].start)
+    if problem.subjects == 1 and np.isin(problem.free, between).any():
+        raise FitError(
+            "one subject cannot tell how subjects differ; hold the spreads (fixed_spread=True), or fit more subjects"
         )
 
 
@@ -234,10 +242,11 @@ def _run_saem(problem: Problem, theta: Reals, options: _Options) -> _Run:
     done = run.run(options.late, keep)
     if not done:
         options.checkpoint.write(run.to_state())
-    nodes = importance_nodes(problem, run.theta, options.importance, options.seed, run.guess(), run.posterior())
-    value = -2 * float(nodes.loglik(run.theta).sum())
+    theta = run.estimate()
+    nodes = importance_nodes(problem, theta, options.importance, options.seed, run.chains.guess(), run.posterior())
+    value = -2 * float(nodes.loglik(theta).sum())
     message = "all iterations were done" if done else "stopped before the end"
-    return _Run(run.theta, done, run.iteration, message, value, nodes, np.array(run.trace))
+    return _Run(theta, done, run.iteration, message, value, nodes, np.array(run.trace), run)
 
 
 # -- finishing --------------------------------------------------------------------------------------------------------
@@ -250,8 +259,9 @@ def _finished(problem: Problem, run: _Run, options: _Options, starts: tuple[floa
     if chance is not None:
         problem = problem.with_classes(chance.argmax(axis=0))
     modes = find_modes(problem, theta[None], exact=problem.model.structure.exact_curvature)
-    verdict, converged = _verdict(run, uncertainty, bool(modes.found.all()), options)
-    covariance = None if uncertainty is None or options.errors is None else uncertainty.covariance
+    against, sampled = _against(run, bool(modes.found.all()), options), options.method in {"saem", "importance"}
+    verdict, converged = judged(problem, theta, uncertainty, against, sampled=sampled, nodes=run.nodes is not None)
+    covariance = None if options.errors is None else uncertainty.covariance
     f = problem.predict(theta[None], modes.eta).f
     weighted = ((problem.rows.value - f) / deviations(problem, theta, f))[0][problem.rows.points]
     kind = options.method if options.method != "saem" else "importance"
@@ -262,10 +272,16 @@ def _finished(problem: Problem, run: _Run, options: _Options, starts: tuple[floa
         theta_=theta, uncertainty_=uncertainty, minus2ll_=run.minus2ll,
         minus2ll_se_=0.0 if run.nodes is None else run.nodes.standard_error(theta),
         likelihood_=LIKELIHOODS[kind], eta_=modes.eta[0], shrinkage_=shrinkage(problem, theta, modes.eta[0]),
-        residual_shrinkage_=1.0 - float(np.std(weighted)) if len(weighted) else math.nan,
+        residual_shrinkage_=_residual_shrinkage(weighted),
         iterations_=run.steps, seconds_=seconds, seed_=options.seed, trace_=run.trace, starts_=starts,
-        notes_=_notes(problem, theta, run, modes.found), nodes_=run.nodes, class_chances_=chance,
+        notes_=noted(problem, theta, run.nodes, modes.found), nodes_=run.nodes, class_chances_=chance,
     )  # fmt: skip
+
+
+def _residual_shrinkage(weighted: Reals) -> float:
+    """1 - standard deviation of the weighted residuals; not a number where no row is a point."""
+    known = weighted[np.isfinite(weighted)]
+    return 1.0 - float(np.std(known)) if len(known) else math.nan
 
 
 def _class_chances(problem: Problem, theta: Reals, method: str) -> Reals:
@@ -275,59 +291,41 @@ def _class_chances(problem: Problem, theta: Reals, method: str) -> Reals:
     return np.exp(terms - np.logaddexp.reduce(terms, axis=0))
 
 
-def _uncertainty(problem: Problem, run: _Run, options: _Options) -> Uncertainty | None:
+def _uncertainty(problem: Problem, run: _Run, options: _Options) -> Uncertainty:
     kind = options.errors or "information"
+    if run.saem is not None:
+        return _from_draws(run.saem, run, options, kind)
     if run.nodes is not None:
         return of_nodes(problem, run.nodes, run.theta, kind)
     return of_approximation(problem, run.theta, options.method, None, kind)
 
 
-def _verdict(run: _Run, uncertainty: Uncertainty | None, modes_found: bool, options: _Options) -> tuple[str, bool]:
-    """Whether the estimates are the maximum, in words."""
+def _from_draws(saem: Saem, run: _Run, options: _Options, kind: str) -> Uncertainty:
+    """Information over the chains' own draws at the estimate; more of them until a Newton step is known well enough."""
+    rounds = min(-(-DRAWS // len(saem.chains.place.centred)), ROUNDS)
+    nodes = saem.chains.nodes(run.theta, rounds)
+    found = of_nodes(saem.problem, nodes, run.theta, kind, chained=True)
+    for _ in range(DOUBLED):
+        if not run.finished or options.late() or _well_known(found):
+            break
+        nodes, rounds = joined(nodes, saem.chains.nodes(run.theta, rounds)), 2 * rounds
+        found = of_nodes(saem.problem, nodes, run.theta, kind, chained=True)
+    return found
+
+
+def _well_known(found: Uncertainty) -> bool:
+    """Whether more draws would change no verdict: the step is surely too far, or known well and surely small."""
+    low, high = found.distance - 2 * found.noise, found.distance + 2 * found.noise
+    return low > FAR_SAMPLED or (found.noise < WELL_KNOWN and high < FAR_SAMPLED)
+
+
+def _against(run: _Run, modes_found: bool, options: _Options) -> list[str]:
+    """What the search itself says against its end."""
     against: list[str] = []
     if not run.finished:
-        late = options.late()
-        against.append("the time limit ended the search" if late else run.message)
+        against.append("the time limit ended the search" if options.late() else run.message)
     if not math.isfinite(run.minus2ll):
         against.append("the likelihood at the end is not a number")
     if not modes_found and options.method != "saem":
         against.append("the modes of some subjects were not found")
-    if uncertainty is None or math.isnan(uncertainty.distance):
-        against.append("the information matrix is not positive definite: the data do not determine every parameter")
-    else:
-        far = FAR_SAMPLED if options.method in {"saem", "importance"} else FAR
-        if uncertainty.distance > far:
-            against.append(
-                f"a Newton step would move an estimate by another {uncertainty.distance:.2f} standard errors "
-                f"(allowed {far:g})"
-            )
-    if against:
-        return "Not converged: " + "; ".join(against) + ".", False
-    assert uncertainty is not None
-    return (
-        f"Converged: a Newton step would move no estimate by more than {uncertainty.distance:.1g} standard errors and "
-        f"lower -2 log likelihood by {max(uncertainty.gain, 0.0):.1g}.",
-        True,
-    )
-
-
-def _notes(problem: Problem, theta: Reals, run: _Run, found: NDArray[np.bool_]) -> tuple[str, ...]:
-    notes: list[str] = []
-    if not found.all():
-        notes.append(
-            f"the modes of {int((~found).sum())} subjects lie at a kink of the predictions or were not found; "
-            "individual values there are rough"
-        )
-    sd = np.sqrt(np.diag(problem.covariance(theta)))
-    for block in problem.blocks:
-        for j, name in enumerate(block.names):
-            if sd[block.places[0][j]] < 1e-3:
-                notes.append(f"the spread of {name!r} is next to nothing; leave it out")
-    if run.nodes is not None and run.nodes.random:
-        least = float(run.nodes.effective(theta).min())
-        if least < 50:
-            notes.append(
-                f"importance sampling rests on {least:.0f} effective points in one subject; ask for more points"
-            )
-    notes += [*problem.notes, *problem.rows.data.notes]
-    return tuple(notes)
+    return against

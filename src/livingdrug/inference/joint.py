@@ -250,9 +250,11 @@ class JointProblem(Problem):
             result[..., entries] += self.by_node_subject(by_loose[0][..., None] * by_loose[1])
         return result
 
-    def row_information(self, theta: Reals, found: Predicted, entries: NDArray[np.int64]) -> Reals:
+    def row_information(
+        self, theta: Reals, found: Predicted, entries: NDArray[np.int64], chance: Reals | None = None
+    ) -> Reals:
         """Information of measurements and events about the entries, at the effects of the last score."""
-        total = super().row_information(theta, found, entries)
+        total = super().row_information(theta, found, entries, chance)
         risk = self.risk(theta, self.last)
         loose, places = self._loose_slopes(theta, self.last)
         a = theta[:, self.hazards][:, self.baselines, None, None]

@@ -29,6 +29,8 @@ MEASURES = ("value", "auc", "cmax")
 SCALES = ("natural", "log", "log1p")
 PANELS = (0.0, 0.01, 0.03, 0.07, 0.15, 0.3, 0.55, 1.0)
 """Ends of the stretches of a subject's time, as shares of it: fine early, where cells expand and contract."""
+NEAR_ZERO = (0.0, 1e-5, 1e-3)
+"""Further ends for Weibull's baseline, which is infinite or has a kink at time zero unless its shape is 1."""
 POINTS = 5
 """Points of the Gauss-Legendre rule in each stretch."""
 
@@ -53,7 +55,7 @@ class Events:
             raise InputError("events: happened must be true or false")
         if not (np.isfinite(time) & (time > 0)).all():
             bad = int(np.argmin(np.isfinite(time) & (time > 0)))
-            raise InputError(f"events: times must be positive numbers, got {time[bad]!r} for subject number {bad + 1}")
+            raise InputError(f"events: times must be positive numbers, got {time[bad]:g} for subject number {bad + 1}")
         object.__setattr__(self, "time", time)
         object.__setattr__(self, "happened", happened.astype(bool))
 
@@ -227,7 +229,8 @@ def make_mesh(events: Events, hazard: Hazard) -> Mesh:
     if free and not len(moments):
         raise InputError("a free baseline (cox) needs at least one event")
     points = 0 if free and hazard.exposure.measure == "value" else POINTS
-    parts = [_of_subject(float(T), bool(seen), moments, points, free) for T, seen in
+    panels = (*NEAR_ZERO, *PANELS[1:]) if hazard.baseline == "weibull" else PANELS
+    parts = [_of_subject(float(T), bool(seen), moments, points, free, panels) for T, seen in
              zip(events.time, events.happened, strict=True)]  # fmt: skip
     counts = np.array([len(part[0]) for part in parts])
     offset = np.cumsum(counts) - counts
@@ -243,9 +246,11 @@ def make_mesh(events: Events, hazard: Hazard) -> Mesh:
     return Mesh(subject, at, node, weight, seen, step, len(moments), area)
 
 
-def _of_subject(T: float, seen: bool, moments: Reals, points: int, free: bool) -> tuple[Any, ...]:
+def _of_subject(
+    T: float, seen: bool, moments: Reals, points: int, free: bool, panels: tuple[float, ...]
+) -> tuple[Any, ...]:
     """Rows, nodes, weights, marks of events and the entries of the area matrix of one subject."""
-    edges = np.concatenate([[0.0], moments[moments <= T]]) if free else T * np.array(PANELS)
+    edges = np.concatenate([[0.0], moments[moments <= T]]) if free else T * np.array(panels)
     if edges[-1] < T:
         edges = np.append(edges, T)
     x, w, inner = _rule(points)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference.modes import Modes, find_modes
-from livingdrug.inference.problem import LOG_2PI, Problem
+from livingdrug.inference.problem import Problem
+from livingdrug.inference.vector import LOG_2PI
 
 __all__ = ["APPROXIMATIONS", "Approximation", "approximate"]
 

@@ -21,7 +21,7 @@ from livingdrug.errors import InputError
 from livingdrug.inference.modes import Modes, find_modes
 from livingdrug.inference.problem import Predicted, Problem
 
-__all__ = ["AnyNodes", "ClassNodes", "Nodes", "importance_nodes", "quadrature_nodes"]
+__all__ = ["AnyNodes", "ClassNodes", "Nodes", "importance_nodes", "joined", "quadrature_nodes"]
 
 Reals = NDArray[np.float64]
 
@@ -42,13 +42,18 @@ class Nodes:
         centred: effects plus shifts, shape (node, subject, d).
         log_weight: shape (node, subject).
         random: whether the points were drawn, so that sums have a standard error.
+        predictions: those of each of the ``parts()``, once they are known; None where theta changes them.
     """
 
     problem: Problem
     centred: Reals
     log_weight: Reals
     random: bool
-    _predictions: list[Predicted] | None = None
+    predictions: list[Predicted] | None = None
+
+    def keep(self, f: Reals) -> None:
+        """Take predictions at the nodes for known, shape (node, row): theta must not change them."""
+        self.predictions = [Predicted(f[part]) for part in self.parts()]
 
     def parts(self) -> Iterator[slice]:
         """Stretches of nodes that fit into memory."""
@@ -111,6 +116,22 @@ class Nodes:
             score += np.einsum("ks,ksp->sp", each, by)
         return loglik, score
 
+    def node_scores(self, theta: Reals, chance: Reals | None = None, more: Reals | float = 0.0) -> Reals:
+        """What each node adds to the derivative of the log likelihood by the free entries, shape (node, free entry).
+
+        Args:
+            theta: shape (entry,).
+            chance: by which each subject counts, shape (subject,).
+            more: is added to the score of every node and subject, shape (free entry,).
+        """
+        row, weight, found = theta[None], self.weights(theta), []
+        weight = weight if chance is None else weight * chance
+        for part, (eta, predicted) in zip(self.parts(), self._walk(row, need_slopes=True), strict=True):
+            by = self.problem.score(row, eta, predicted) + more
+            by[weight[part] == 0] = 0.0
+            found.append(np.einsum("ks,ksp->kp", weight[part], by))
+        return np.concatenate(found)
+
     def means(self, theta: Reals) -> tuple[Reals, Reals]:
         """Posterior mean and covariance of the effects of each subject, shapes (subject, d), (subject, d, d)."""
         weight, eta = self.weights(theta), self.centred - self.problem.shifts(theta[None])
@@ -127,12 +148,12 @@ class Nodes:
                 eta = self.eta(theta, part)
                 yield eta, (self.problem.predict(theta, eta, 1, loose) if need_slopes else None)
             return
-        if self._predictions is None:
+        if self.predictions is None:
             order = 1 if loose else 0
-            self._predictions = [
+            self.predictions = [
                 self.problem.predict(theta, self.eta(theta, part), order, loose) for part in self.parts()
             ]
-        for part, found in zip(self.parts(), self._predictions, strict=True):
+        for part, found in zip(self.parts(), self.predictions, strict=True):
             yield self.eta(theta, part), found
 
 
@@ -165,6 +186,12 @@ class ClassNodes:
         scores = np.array([part.value_and_score(theta)[1] for part in self.parts]) + by_shares[:, None]
         return total, np.einsum("cs,csp->sp", chance, scores)
 
+    def node_scores(self, theta: Reals) -> Reals:
+        """What each node adds to the derivative of the log likelihood by the free entries, in all classes."""
+        chance, more = self.chances(theta)[1], self.problem.log_shares(theta)[1]
+        parts = zip(self.parts, chance, more, strict=True)
+        return np.sum([part.node_scores(theta, share, by) for part, share, by in parts], axis=0)
+
     def standard_error(self, theta: Reals) -> float:
         """Standard error of -2 log likelihood from drawing the nodes."""
         variances = np.array([part.variances(theta) for part in self.parts])
@@ -179,6 +206,21 @@ class ClassNodes:
 AnyNodes = Nodes | ClassNodes
 
 
+def joined(first: AnyNodes, other: AnyNodes) -> AnyNodes:
+    """Return the nodes of two sets of the same problem in one, their weights as they are."""
+    if isinstance(first, ClassNodes) or isinstance(other, ClassNodes):
+        assert isinstance(first, ClassNodes)
+        assert isinstance(other, ClassNodes)
+        parts = [joined(a, b) for a, b in zip(first.parts, other.parts, strict=True)]
+        return ClassNodes(first.problem, parts)  # type: ignore[arg-type]
+    pair = (first, other)
+    centred, weight = (np.concatenate([getattr(one, name) for one in pair]) for name in ("centred", "log_weight"))
+    found = Nodes(first.problem, centred, weight, random=first.random)
+    if first.predictions is not None and other.predictions is not None:
+        found.keep(np.concatenate([known.f for one in pair for known in one.predictions or []]))
+    return found
+
+
 def quadrature_nodes(problem: Problem, theta: Reals, nodes: int = 9, start: Reals | None = None) -> AnyNodes:
     """Adaptive Gauss-Hermite grid with ``nodes`` points in each direction, about the modes at ``theta``.
 
@@ -188,7 +230,9 @@ def quadrature_nodes(problem: Problem, theta: Reals, nodes: int = 9, start: Real
     d = problem.d
     if problem.classes > 1:
         parts = [problem.with_classes(k) for k in range(problem.classes)]
-        return ClassNodes(problem, [quadrature_nodes(part, theta, nodes, start) for part in parts])  # type: ignore[misc]
+        starts = _starts(start, len(parts))
+        found = [quadrature_nodes(part, theta, nodes, each) for part, each in zip(parts, starts, strict=True)]
+        return ClassNodes(problem, found)  # type: ignore[arg-type]
     if nodes < 1 or float(nodes) ** d > MOST_NODES:
         raise InputError(
             f"quadrature with {nodes} nodes for {d} random effects needs {float(nodes) ** d:.3g} points per subject, "
@@ -219,7 +263,7 @@ def importance_nodes(
         theta: where modes are found, shape (entry,).
         nodes: points per subject.
         seed: of the draws.
-        start: first guesses of the modes.
+        start: first guesses of the modes, shape (1 or class, subject, d).
         about: mean and covariance of the centred effects of each subject, shapes (subject, d) and (subject, d, d), as a
             Markov chain has shown them. Where predictions have kinks, a mode and its curvature mislead; these do not.
 
@@ -231,7 +275,9 @@ def importance_nodes(
     d = problem.d
     if problem.classes > 1:
         parts = [problem.with_classes(k) for k in range(problem.classes)]
-        return ClassNodes(problem, [importance_nodes(p, theta, nodes, seed + k, start) for k, p in enumerate(parts)])  # type: ignore[misc]
+        starts = _starts(start, len(parts))
+        found = [importance_nodes(part, theta, nodes, seed + k, starts[k]) for k, part in enumerate(parts)]
+        return ClassNodes(problem, found)  # type: ignore[arg-type]
     if about is None:
         modes = _sharp_modes(problem, theta, start)
         root, size = _roots(modes)
@@ -249,6 +295,13 @@ def importance_nodes(
     constant = math.lgamma((DEGREES + d) / 2) - math.lgamma(DEGREES / 2) - 0.5 * d * math.log(DEGREES * math.pi)
     density = constant - 0.5 * (DEGREES + d) * np.log1p((z**2).sum(axis=-1) / DEGREES) - size
     return Nodes(problem, centred, -density - math.log(2 * half), random=True)
+
+
+def _starts(start: Reals | None, classes: int) -> list[Reals | None]:
+    """First guesses of the modes for each class."""
+    if start is None:
+        return [None] * classes
+    return [start[k : k + 1] if len(start) == classes else start for k in range(classes)]
 
 
 def _sharp_modes(problem: Problem, theta: Reals, start: Reals | None) -> Modes:

@@ -24,7 +24,7 @@ from livingdrug.inference.predictions import simulate
 if TYPE_CHECKING:
     from livingdrug.inference.result import FitResult
 
-__all__ = ["NormalTest", "errors_of_subject", "normal_test", "npde", "row_limits"]
+__all__ = ["NormalTest", "errors_of_subject", "normal_test", "npde", "row_limits", "row_sides"]
 
 Reals = NDArray[np.float64]
 LEAST_REPLICATES = 100
@@ -66,7 +66,7 @@ def npde(result: FitResult, replicates: int = 1000, *, seed: int = 0) -> Any:
             "TIME": rows.time,
             "ENDPOINT": [problem.model.ends[k].output for k in rows.endpoint],
             "ROW": rows.data.observations.row[rows.source],
-            "CENS": np.where(rows.points, 0, np.where(np.isfinite(rows.high), 1, -1)),
+            "CENS": row_sides(measured),
             "PRED": problem.predict(measured.theta_[None], np.zeros((1, problem.subjects, problem.d))).f[0],
             "NPD": alone,
             "NPDE": whole,
@@ -74,19 +74,43 @@ def npde(result: FitResult, replicates: int = 1000, *, seed: int = 0) -> Any:
     )
 
 
+def row_sides(result: FitResult) -> NDArray[np.int64]:
+    """Whether every row was measured (0), or is known to lie below (1) or above (-1) a limit."""
+    rows = result.problem.rows
+    above = rows.data.observations.censoring[rows.source] == -1
+    return np.where(rows.points, 0, np.where(above, -1, 1))
+
+
 def row_limits(result: FitResult) -> Reals:
-    """Limit of quantification of every row on its endpoint's scale, -inf where it is not known."""
+    """Limit of quantification of every row on its endpoint's scale, -inf where it is not known.
+
+    Where the data tell limits of samples below them only (CENS), a measured sample has the most frequent of them that
+    does not lie above its value: without it no simulated sample could fall below the limit there.
+    """
     problem, rows = result.problem, result.problem.rows
     limits = rows.data.observations.lloq[rows.source].astype(float)
+    below = row_sides(result) == 1
     for k, end in enumerate(problem.model.ends):
         at = problem.endpoint_rows[k]
         if end.limit is not None:
             limits[at] = end.limit
         if end.residual.logarithmic:
             limits[at] = np.log(limits[at], where=limits[at] > 0, out=np.full(len(at), np.nan))
-    below = ~rows.points & np.isfinite(rows.high)
-    limits[below] = rows.high[below]
+        low = at[below[at]]
+        limits[low] = rows.high[low]
+        if len(low):
+            _take_over(limits, at[np.isnan(limits[at])], rows.high[low], np.where(rows.points, rows.value, rows.low))
     return np.where(np.isnan(limits), -np.inf, limits)
+
+
+def _take_over(limits: Reals, at: NDArray[np.intp], seen: Reals, value: Reals) -> None:
+    """Give rows without a limit the most frequent of those seen that does not lie above their value."""
+    found, times = np.unique(seen, return_counts=True)
+    open_ = np.ones(len(at), bool)
+    for limit in found[np.argsort(-times, kind="stable")]:
+        fits = open_ & (value[at] >= limit)
+        limits[at[fits]] = limit
+        open_ &= ~fits
 
 
 def errors_of_subject(

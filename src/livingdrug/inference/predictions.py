@@ -18,6 +18,9 @@ __all__ = ["deviations", "eta_samples", "individual_parameters", "predictions", 
 
 Reals = NDArray[np.float64]
 
+MOST_PREDICTED = 4_000_000
+"""Rows that are predicted in one go; a prediction takes some ten times their memory."""
+
 
 def deviations(problem: Problem, theta: Reals, f: Reals) -> Reals:
     """Residual standard deviations at predictions, shape (chain, row)."""
@@ -103,7 +106,9 @@ def simulate(result: FitResult, replicates: int, seed: int) -> Reals:
 def _simulated(problem: Problem, theta: Reals, eta: Reals, random: np.random.Generator) -> Reals:
     """Predictions of simulated effects; the classes of a mixture are drawn anew for every subject."""
     if problem.model.mixture is None:
-        return problem.predict(theta[None], eta).f
+        block = max(1, MOST_PREDICTED // len(problem.rows.time))
+        parts = [problem.predict(theta[None], eta[k : k + block]).f for k in range(0, len(eta), block)]
+        return np.concatenate(parts)
     shares = np.cumsum(np.exp(problem.log_shares(theta)[0]))
     labels = np.searchsorted(shares, random.random(eta.shape[:2]) * shares[-1])
     rows = [problem.with_classes(row).predict(theta[None], eta[k : k + 1]).f for k, row in enumerate(labels)]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.inference.nodes import AnyNodes
-from livingdrug.inference.problem import LOG_2PI, Problem
+from livingdrug.inference.problem import Problem
 from livingdrug.inference.uncertainty import Uncertainty, as_table, condition_number
+from livingdrug.inference.vector import LOG_2PI
 
 __all__ = ["FitResult"]
 
@@ -198,14 +199,20 @@ class FitResult:
         return [*lines, ""]
 
     def _rest(self) -> list[str]:
-        shrunk = ", ".join(f"{name} {100 * value:.0f} %" for name, value in self.shrinkage_.items())
+        shrunk = ", ".join(f"{name} {_percent(value)}" for name, value in self.shrinkage_.items())
+        residual = "not known (no row is a point)" if math.isnan(self.residual_shrinkage_) else ""
+        residual = residual or _percent(self.residual_shrinkage_)
         known = self.uncertainty_ is not None and self.standard_errors_ is not None
         kind = self.uncertainty_.kind if known and self.uncertainty_ is not None else "none"
         lines = [
-            f"  shrinkage of effects: {shrunk}; of residuals {100 * self.residual_shrinkage_:.0f} %",
+            f"  shrinkage of effects: {shrunk}; of residuals {residual}",
             f"  standard errors from: {kind}; condition number {self.condition_number_:.3g}",
             f"  iterations {self.iterations_}, {self.seconds_:.1f} s, seed {self.seed_}",
         ]
         if len(self.starts_) > 1:
             lines.append("  -2 log likelihood of the starts: " + ", ".join(f"{v:.3f}" for v in self.starts_))
         return [*lines, *(f"  note: {note}" for note in self.notes_), "  Not for clinical use."]
+
+
+def _percent(share: float) -> str:
+    return "not known" if math.isnan(share) else f"{100 * share:.0f} %"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from livingdrug.inference.statistical import Endpoint
 
 __all__ = ["Rows", "make_rows"]
+
+JUST_BEFORE = 1e-8
+"""Share of a time (at least of a day) by which a sample precedes a dose of the same time that its table lists later."""
 
 Reals = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -66,6 +69,12 @@ class Rows:
         return np.searchsorted(self.subject, np.arange(self.subjects))
 
     @property
+    def asked(self) -> Reals:
+        """Times of predictions: just before a dose of the same time where the table lists the sample first."""
+        trough = np.asarray(self.data.observations.before_dose)[self.source] == 1
+        return np.where(trough, self.time - JUST_BEFORE * np.maximum(1.0, np.abs(self.time)), self.time)
+
+    @property
     def points(self) -> NDArray[np.bool_]:
         """Rows that are points, not intervals."""
         return ~np.isnan(self.value)
@@ -110,10 +119,11 @@ def _check_endpoints(data: EventData, endpoints: Sequence[Endpoint]) -> None:
     present = np.bincount(data.observations.endpoint, minlength=len(data.endpoints)) > 0
     for k, name in enumerate(data.endpoints):
         if present[k] and name not in used:
-            row = data.observations.row[np.argmax(data.observations.endpoint == k)]
+            first = int(np.argmax(data.observations.endpoint == k))
+            who, row = data.ids[data.observations.subject[first]], data.observations.row[first]
             raise InputError(
-                f"the data hold observations of {name!r} (first in row {row}), which no endpoint of the model reads; "
-                "add an endpoint or leave these rows out"
+                f"the data hold observations of {name!r} (first of subject {who!r} in row {row}), which no endpoint of "
+                f"the model reads; add an endpoint, say which one reads them (data={name!r}), or leave these rows out"
             )
 
 
@@ -121,7 +131,10 @@ def _endpoint_rows(data: EventData, endpoint: Endpoint, number: int) -> list[NDA
     """Rows of one endpoint: source, endpoint, value, low, high, above, constant."""
     name = endpoint.data_name(data)
     if name not in data.endpoints:
-        raise InputError(unknown_name("endpoint of the data", name, data.endpoints))
+        raise InputError(
+            f"{unknown_name('endpoint of the data', name, data.endpoints)}; say which of them {endpoint.output!r} is "
+            f"(data={data.endpoints[0]!r})"
+        )
     source = np.flatnonzero(data.observations.endpoint == data.endpoints.index(name))
     seen = data.observations.take(source)
     value, censoring, lloq = seen.value, seen.censoring, seen.lloq
@@ -129,12 +142,38 @@ def _endpoint_rows(data: EventData, endpoint: Endpoint, number: int) -> list[NDA
         under = (censoring == 0) & (value < endpoint.limit)
         censoring, value = np.where(under, 1, censoring), np.where(under, endpoint.limit, value)
         lloq = np.full(len(value), float(endpoint.limit))
-    found = treat(endpoint.blq, seen.subject, value, censoring, seen.limit, lloq)
+    _check_zero(data, endpoint, seen, censoring)
+    base = {"log": np.e, "log10": 10.0}.get(endpoint.scale)
+    if base is None or endpoint.blq in {"M1", "M2", "M3"}:
+        found = treat(endpoint.blq, seen.subject, value, censoring, seen.limit, lloq)
+    else:  # half a limit, and that a value is positive, are meant on the natural scale
+        natural = [np.power(base, part) for part in (value, seen.limit, lloq)]
+        found = _as_logarithms(treat(endpoint.blq, seen.subject, natural[0], censoring, *natural[1:]), base)
+        found = replace(found, value=np.where(censoring == 0, value, found.value))
     constant = np.zeros(len(value))
     if endpoint.residual.logarithmic:
         found, constant = _logarithms(data, endpoint, seen, found)
     columns = (source, np.full(len(source), number), found.value, found.low, found.high, found.above, constant)
     return [column[found.kept] for column in columns]
+
+
+def _check_zero(data: EventData, endpoint: Endpoint, seen: Observations, censoring: NDArray) -> None:
+    """Refuse M7 where the scatter is that of logarithms."""
+    logarithmic = endpoint.residual.logarithmic or endpoint.scale != "natural"
+    if endpoint.blq == "M7" and logarithmic and (censoring == 1).any():
+        k = int(np.argmax(censoring == 1))
+        raise InputError(
+            f"M7 puts zero in place of samples below the limit (first of subject {data.ids[seen.subject[k]]!r}, row "
+            f"{seen.row[k]}), but {endpoint.output!r} scatters on the scale of logarithms, where zero has no place; "
+            "take M3 (or M5 or M6, to compare), or data and a residual on the natural scale"
+        )
+
+
+def _as_logarithms(found: Treated, base: float = np.e) -> Treated:
+    """Values and limits as logarithms; what lies below zero has that of zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = (np.log(np.maximum(part, 0.0)) for part in (found.value, found.low, found.high, found.above))
+        return Treated(found.kept, *(part / np.log(base) for part in parts))
 
 
 def _logarithms(data: EventData, endpoint: Endpoint, seen: Observations, found: Treated) -> tuple[Treated, Reals]:
@@ -146,11 +185,8 @@ def _logarithms(data: EventData, endpoint: Endpoint, seen: Observations, found: 
             f"subject {data.ids[seen.subject[k]]!r}, row {seen.row[k]}: the value {found.value[k]:g} has no logarithm; "
             f"the residual of {endpoint.output!r} is log-additive. Mark the row as below the limit (CENS 1)"
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high, above, value = (
-            np.log(np.maximum(part, 0.0)) for part in (found.low, found.high, found.above, found.value)
-        )
-    return Treated(found.kept, value, low, high, above), -np.where(np.isnan(value), 0.0, value)
+    found = _as_logarithms(found)
+    return found, -np.where(np.isnan(found.value), 0.0, found.value)
 
 
 def _units(data: EventData, seen: Observations, occasions: bool) -> tuple[Whole, Whole, Whole]:

@@ -5,10 +5,11 @@ Typical values and spreads of parameters that differ between subjects follow fro
 derivative of the likelihood (a Robbins-Monro step scaled by the information). That derivative is taken of each row as
 it is, a point or the chance of an interval, so values below the limit enter the residual as they do in the likelihood.
 
-Each iteration draws, for all subjects and chains at once: a proposal from the population, proposals from Student's t
-about the individual modes, as they were some iterations ago (Karimi et al. 2020), and a random walk along the
-covariance there. Before modes are known, and now and then later, walks along each effect help chains out of odd
-places.
+The classes of a mixture enter every sum by their chances given the drawn effects (Rao and Blackwell), so that no class
+is drawn; shares follow the averaged chances.
+
+The estimate is the mean of theta over the later smoothing iterations (Polyak and Juditsky 1992): the steps can then be
+long enough for slow directions, and their noise is averaged out.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.errors import InputError
-from livingdrug.inference.modes import find_modes
-from livingdrug.inference.nodes import DEGREES
+from livingdrug.inference.chains import Chains
 from livingdrug.inference.problem import Predicted, Problem
+from livingdrug.inference.search import reach
 
 __all__ = ["Saem", "SaemSettings"]
 
@@ -32,14 +33,14 @@ Reals = NDArray[np.float64]
 
 DRAWN, DRAWN_IF_SOLVED = 300, 120
 """Subjects times chains that are drawn at least: of closed forms, and of models that are solved."""
-FIRST_MODES, MODES_EVERY = 10, 25
-"""Iteration at which modes are found first, and iterations until they are found again."""
 LATE = 0.5
 """Share of the exploring iterations, the last ones, from whose mean smoothing begins."""
-FORGETTING = 0.8
+FORGETTING = 0.7
 """Exponent of the gain 1 / k^a of the smoothing iterations: below 1, so that slow directions still arrive."""
-WANTED = 0.3
-"""Share of random-walk proposals that should be accepted."""
+AVERAGED = 0.5
+"""Share of the smoothing iterations, the last ones, whose mean is the estimate."""
+LEAST_SHARE = 1e-3
+"""Of a class of a mixture: one that nobody belongs to keeps this."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ class Saem:
         theta: current parameters, shape (entry,).
         iteration: iterations done.
         trace: theta after each iteration.
-        eta: current effects, shape (chain, subject, d).
-        accepted: share of accepted proposals of the last iteration, by kind.
+        chains: of the effects.
     """
 
     problem: Problem
@@ -84,26 +84,19 @@ class Saem:
     theta: Reals
     iteration: int = 0
     trace: list[Reals] = field(default_factory=list)
-    accepted: dict[str, float] = field(default_factory=dict)
     late: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self.random = np.random.Generator(np.random.Philox(self.settings.seed))
         wanted = DRAWN if problem.model.structure.exact_curvature else DRAWN_IF_SOLVED
-        chains = self.settings.chains or max(2, -(-wanted // problem.subjects))
-        S, d = problem.subjects, problem.d
-        L = problem.cholesky(self.theta[None])[0]
-        self.eta = np.zeros((chains, S, d))
-        self.f = problem.predict(self.theta[None], self.eta).f
-        self.first = np.zeros((S, d))  # averaged centred effects
-        self.second = np.zeros((d, d))  # averaged sum of their products
-        self.walk = np.full((S, d), 0.5) * np.diag(L)  # deviations of the walks along one effect
-        self.reach = np.full(S, 2.4 / math.sqrt(d))  # of the walks along all
-        self.centre = np.zeros((S, d))  # centred modes
-        self.root = np.tile(0.5 * L, (S, 1, 1))  # square root of the covariance about them
-        self.drawn = np.zeros((S, d))  # sums of the centred effects of the smoothing iterations, and of their products
-        self.products = np.zeros((S, d, d))
+        count = self.settings.chains or max(2, -(-wanted // problem.subjects))
+        random = np.random.Generator(np.random.Philox(self.settings.seed))
+        self.chains = Chains(problem, count, self.theta, random)
+        S, d, classes = problem.subjects, problem.d, problem.classes
+        # averages of the draws: of each class's chances, of the centred effects in each, of the sum of their products
+        self.members, self.first, self.second = np.zeros((classes, S)), np.zeros((classes, S, d)), np.zeros((d, d))
+        # sums of the centred effects of the smoothing iterations, and of their products
+        self.drawn, self.products = np.zeros((S, d)), np.zeros((S, d, d))
         self.information: Reals | None = None
         self._plan()
 
@@ -112,11 +105,9 @@ class Saem:
         problem = self.problem
         free = set(problem.free.tolist())
         self.centred = np.array([k for k, b in enumerate(problem.centred) if b in free], int)
-        slow = [
-            k for k, e in enumerate(problem.free) if e in set(problem.loose.tolist()) or e >= problem.sigma[0].start
-        ]
+        loose, odds = set(problem.loose.tolist()), range(problem.odds.start, problem.odds.stop)
+        slow = [k for k, e in enumerate(problem.free) if e in loose or (e >= problem.sigma[0].start and e not in odds)]
         self.slow = np.array(slow, int)  # places in the free entries
-        self.loose = sorted(set(problem.beta_parameter[problem.loose].tolist()))
         self.used = np.ones((problem.subjects, problem.d), bool)
         r, q = len(problem.repeated), len(problem.random)
         if r:
@@ -128,6 +119,11 @@ class Saem:
     def length(self) -> int:
         """Iterations in all."""
         return self.settings.exploring + self.settings.smoothing
+
+    @property
+    def accepted(self) -> dict[str, float]:
+        """Share of accepted proposals of the last iteration, by kind."""
+        return self.chains.accepted
 
     def run(self, stop: Callable[[], bool] | None = None, every: Callable[[], None] | None = None) -> bool:
         """Iterate to the end; returns False if ``stop`` said so before."""
@@ -146,145 +142,77 @@ class Saem:
         gain = 1.0 if k < 1 else 1.0 / (k + 1) ** FORGETTING
         if k == 1:
             self._start_smoothing()
-        self.draw()
+        self.chains.draw(self.theta)
         self._average(gain)
         self._move(gain)
         self.trace.append(self.theta.copy())
         if k > 0:
-            centred = self.eta + self.problem.shifts(self.theta[None])
+            centred = self.chains.place.centred
             self.drawn += centred.mean(axis=0)
             self.products += np.einsum("ksi,ksj->sij", centred, centred) / len(centred)
         if -self.settings.exploring * LATE < k <= 0:
-            for name, now in (("first", self.first), ("second", self.second), ("theta", self.theta)):
-                self.late[name] = self.late.get(name, 0.0) + now
+            for name in ("members", "first", "second", "theta"):
+                self.late[name] = self.late.get(name, 0.0) + getattr(self, name)
 
     def _start_smoothing(self) -> None:
         """Begin from the mean of the late exploring iterations, not from the chance of the last one."""
         count = math.ceil(self.settings.exploring * LATE)
-        self.first, self.second, theta = (self.late[name] / count for name in ("first", "second", "theta"))
-        held = self.eta + self.problem.shifts(self.theta[None])
+        self.members, self.first, self.second, theta = (
+            self.late[name] / count for name in ("members", "first", "second", "theta")
+        )
         self.theta = self._spreads(theta, theta)
-        self.eta = held - self.problem.shifts(self.theta[None])
 
-    # -- drawing ------------------------------------------------------------------------------------------------------
-    def draw(self) -> None:
-        """One round of all proposals."""
-        L = self.problem.cholesky(self.theta[None])[0]
-        if self.loose:  # else predictions stay as they are: theta moves, effects plus shifts do not
-            self.f = self.problem.predict(self.theta[None], self.eta).f
-        self.loglik = self.problem.loglik(self.theta[None], self.eta, self.f)
-        self.prior = self.problem.log_prior(self.theta[None], self.eta)
-        self._from_population(L)
-        known = self.iteration >= FIRST_MODES
-        if known and (self.iteration - FIRST_MODES) % MODES_EVERY == 0:
-            self._find_modes()
-        if not known or self.iteration % 10 == 0:
-            self._along_each()
-        if known:
-            self._about_modes()
-            self._about_modes()
-        self._along_all()
-
-    def _propose(self, eta: Reals, correction: Reals | float = 0.0) -> NDArray[np.bool_]:
-        """Accept or refuse proposals by Metropolis' rule; returns what was accepted, shape (chain, subject).
-
-        ``correction`` is the logarithm of the old effects' proposal density over that of the new ones.
-        """
-        f = self.problem.predict(self.theta[None], eta).f
-        loglik = self.problem.loglik(self.theta[None], eta, f)
-        prior = self.problem.log_prior(self.theta[None], eta)
-        gain = loglik - self.loglik + prior - self.prior + correction
-        yes = np.log(self.random.random(gain.shape)) < np.where(np.isnan(gain), -np.inf, gain)
-        self.eta = np.where(yes[..., None], eta, self.eta)
-        self.f = np.where(yes[:, self.problem.rows.subject], f, self.f)
-        self.loglik, self.prior = np.where(yes, loglik, self.loglik), np.where(yes, prior, self.prior)
-        return yes
-
-    def _from_population(self, L: Reals) -> None:
-        drawn = self.random.standard_normal(self.eta.shape) @ L.T
-        correction = self.prior - self.problem.log_prior(self.theta[None], drawn)
-        self.accepted["population"] = float(self._propose(drawn, correction).mean())
-
-    def _find_modes(self) -> None:
-        """Modes and the curvature there, for the proposals to come."""
-        exact = self.problem.model.structure.exact_curvature
-        shift = self.problem.shifts(self.theta[None])
-        modes = find_modes(self.problem, self.theta[None], self.centre - shift, exact=exact, close=1e-3, most=20)
-        curvature = modes.curvature if modes.exact is None else modes.exact
-        factor = np.linalg.cholesky(curvature[0])
-        self.centre = (modes.eta + shift)[0]
-        self.root = np.swapaxes(np.linalg.inv(factor), 1, 2)
-
-    def _about_modes(self) -> None:
-        """Proposals from Student's t about the modes, whatever the chain's place."""
-        d = self.eta.shape[-1]
-        shift = self.problem.shifts(self.theta[None])
-        inverse = np.linalg.inv(self.root)
-        old = np.einsum("sij,ksj->ksi", inverse, self.eta + shift - self.centre)
-        chi = self.random.chisquare(DEGREES, self.eta.shape[:2]) / DEGREES
-        new = self.random.standard_normal(self.eta.shape) / np.sqrt(chi)[..., None]
-        eta = self.centre + np.einsum("sij,ksj->ksi", self.root, new) - shift
-        sizes = [np.log1p((z**2).sum(axis=-1) / DEGREES) for z in (new, old)]
-        correction = 0.5 * (DEGREES + d) * (sizes[0] - sizes[1])
-        self.accepted["about modes"] = float(self._propose(eta, correction).mean())
-
-    def _along_each(self) -> None:
-        rate, shares = self._adaptation(), []
-        for j in range(self.eta.shape[-1]):
-            eta = self.eta.copy()
-            eta[..., j] += self.walk[:, j] * self.random.standard_normal(eta.shape[:2])
-            share = self._propose(eta).mean(axis=0)
-            self.walk[:, j] *= np.exp(rate * (share - 0.44))
-            shares.append(share.mean())
-        self.accepted["each effect"] = float(np.mean(shares))
-
-    def _along_all(self) -> None:
-        z = self.random.standard_normal(self.eta.shape)
-        yes = self._propose(self.eta + self.reach[:, None] * np.einsum("sij,ksj->ksi", self.root, z)).mean(axis=0)
-        self.reach *= np.exp(self._adaptation() * (yes - WANTED))
-        self.accepted["all effects"] = float(yes.mean())
-
-    def _adaptation(self) -> float:
-        return min(1.0, 3.0 / self.iteration**0.6)
+    def estimate(self) -> Reals:
+        """The mean of theta over the later smoothing iterations; before them, theta as it is."""
+        done = self.iteration - self.settings.exploring
+        later = done - int(self.settings.smoothing * (1 - AVERAGED))
+        return self.theta.copy() if later < 1 else np.mean(self.trace[-later:], axis=0)
 
     # -- parameters ---------------------------------------------------------------------------------------------------
     def _average(self, gain: float) -> None:
-        centred = self.eta + self.problem.shifts(self.theta[None])
-        self.first += gain * (centred.mean(axis=0) - self.first)
-        kept = np.where(self.used, centred, 0.0)
-        products = np.einsum("ksi,ksj->ij", kept, kept) / len(centred)
-        self.second += gain * (products - self.second)
+        place = self.chains.place
+        members, first = place.chance.mean(axis=1), _in_classes(place.chance, place.centred)
+        kept = np.where(self.used, place.centred, 0.0)
+        products = np.einsum("ksi,ksj->ij", kept, kept) / len(kept)
+        self.members = self.members + gain * (members - self.members)
+        self.first = self.first + gain * (first - self.first)
+        self.second = self.second + gain * (products - self.second)
 
     def _move(self, gain: float) -> None:
-        old, problem = self.theta, self.problem
+        old = self.theta
         theta = self._slow_step(old, gain) if len(self.slow) else old.copy()
-        held = self.eta + problem.shifts(old[None])
         if len(self.centred):
             theta = self._typical(theta)
         theta = self._spreads(theta, old)
+        if self.problem.classes > 1:
+            share = np.maximum(self.members.mean(axis=1), LEAST_SHARE)
+            theta[self.problem.odds] = np.log(share[1:] / share[0])
         self.theta = theta
-        self.eta = held - problem.shifts(theta[None])
 
     def _typical(self, theta: Reals) -> Reals:
         """Centred coefficients by generalised least squares of the averaged effects."""
         problem, theta = self.problem, theta.copy()
         precision = problem.precision(theta[None])[0]
         entries = problem.centred[self.centred]
-        X = problem.shift[:, :, self.centred]
-        theta_without = theta.copy()
-        theta_without[entries] = 0.0
-        rest = self.first - problem.shifts(theta_without[None])[0]
-        left = np.einsum("sdi,de,sej->ij", X, precision, X)
-        right = np.einsum("sdi,de,se->i", X, precision, rest)
+        without = theta.copy()
+        without[entries] = 0.0
+        left, right = 0.0, 0.0
+        for part, members, first in zip(self.chains.parts, self.members, self.first, strict=True):
+            X = part.shift[:, :, self.centred]
+            rest = first - members[:, None] * part.shifts(without[None])[0]
+            weighed = precision @ X
+            left = left + np.tensordot(X * members[:, None, None], weighed, ((0, 1), (0, 1)))
+            right = right + np.tensordot(weighed, rest, ((0, 1), (0, 1)))
         theta[entries] = np.linalg.solve(left, right)
         return theta
 
     def _spreads(self, theta: Reals, old: Reals) -> Reals:
         """Covariance of the effects: averaged products about their means, shrinking slowly while annealing."""
-        problem = self.problem
-        m = problem.shifts(theta[None])[0]
-        cross = (np.where(self.used, self.first, 0.0)).T @ m
-        total = self.second - cross - cross.T + m.T @ m
+        problem, total = self.problem, self.second.copy()
+        for part, members, first in zip(self.chains.parts, self.members, self.first, strict=True):
+            m = part.shifts(theta[None])[0]
+            cross = np.where(self.used, first, 0.0).T @ m
+            total += (m * members[:, None]).T @ m - cross - cross.T
         before = problem.covariance(old)
         omega = before.copy()
         for block in problem.blocks:
@@ -301,20 +229,34 @@ class Saem:
     def _slow_step(self, theta: Reals, gain: float) -> Reals:
         """Robbins-Monro step of residual parameters and of typical values without spread."""
         problem, theta = self.problem, theta.copy()
-        row = theta[None]
-        found = problem.predict(row, self.eta, 1, self.loose) if self.loose else Predicted(self.f)
-        score = problem.score(row, self.eta, found).mean(axis=0).sum(axis=0)[self.slow]
-        information = problem.row_information(row, found, problem.free[self.slow])
+        score, information = self._slow_slopes(theta[None])
         if self.information is None:
             self.information = information
         self.information = self.information + gain * (information - self.information)
-        scale = 1e-8 * np.trace(self.information) * np.eye(len(score))
-        step = np.clip(gain * np.linalg.solve(self.information + scale, score), -0.5, 0.5)
+        scale = max(1e-8 * np.trace(self.information), 1e-12) * np.eye(len(score))
+        far = 0.5 * reach(problem, theta)[self.slow]
+        step = np.clip(gain * np.linalg.solve(self.information + scale, score), -far, far)
         entries = problem.free[self.slow]
         if self._annealing:
             step = np.where(entries >= problem.sigma[0].start, np.maximum(step, math.log(0.95)), step)
         theta[entries] += step
         return theta
+
+    def _slow_slopes(self, row: Reals) -> tuple[Reals, Reals]:
+        """Derivative of the log likelihood by the slow entries and their information, mean over the chains."""
+        place, loose = self.chains.place, self.chains.loose
+        score, information = np.zeros(len(self.slow)), np.zeros((len(self.slow),) * 2)
+        for k, f in enumerate(place.f):
+            part = self.chains.parts[k]
+            chance = place.chance[k] if len(place.f) > 1 else None
+            eta = place.centred - part.shifts(row)
+            found = part.predict(row, eta, 1, loose) if loose else Predicted(f)
+            slopes = part.score(row, eta, found)[..., self.slow]
+            slopes = slopes if chance is None else np.where(chance[..., None] > 0, chance[..., None] * slopes, 0.0)
+            slopes = np.where(np.isfinite(slopes), slopes, 0.0)  # of a prediction too large for a number
+            score += slopes.mean(axis=0).sum(axis=0)
+            information += part.row_information(row, found, self.problem.free[self.slow], chance)
+        return score, information
 
     def posterior(self) -> tuple[Reals, Reals] | None:
         """Mean and covariance of each subject's centred effects over the smoothing iterations; None before them."""
@@ -326,12 +268,8 @@ class Saem:
         floor = 1e-6 * np.diag(np.diag(self.problem.covariance(self.theta)))
         return mean, covariance + floor
 
-    def guess(self) -> Reals:
-        """Effects that are near the modes, shape (1, subject, d)."""
-        return (self.centre - self.problem.shifts(self.theta[None])[0])[None]
-
     # -- storing ------------------------------------------------------------------------------------------------------
-    STORED = ("theta", "eta", "first", "second", "walk", "reach", "centre", "root", "drawn", "products", "information")
+    STORED = ("theta", "members", "first", "second", "drawn", "products", "information")
 
     def to_state(self) -> dict[str, Any]:
         """Everything that a later run needs to go on with the same numbers."""
@@ -339,8 +277,8 @@ class Saem:
             "iteration": self.iteration,
             "trace": np.array(self.trace),
             **{f"late {name}": np.asarray(value) for name, value in self.late.items()},
-            "random": self.random.bit_generator.state,
             **{name: getattr(self, name) for name in self.STORED},
+            **self.chains.to_state(),
         }
 
     def take_up(self, state: dict[str, Any]) -> None:
@@ -349,8 +287,12 @@ class Saem:
             setattr(self, name, state[name])
         self.late = {name[5:]: value for name, value in state.items() if name.startswith("late ")}
         self.iteration, self.trace = int(state["iteration"]), list(state["trace"])
-        self.random.bit_generator.state = state["random"]
-        self.f = self.problem.predict(self.theta[None], self.eta).f
+        self.chains.take_up(state, self.theta)
+
+
+def _in_classes(chance: Reals, centred: Reals) -> Reals:
+    """Mean of the effects over the chains, each counted by its chance to be of a class, shape (class, subject, d)."""
+    return np.einsum("cks,ksd->csd", chance, centred) / len(centred)
 
 
 def _annealed(found: Reals, before: Reals) -> Reals:

@@ -24,7 +24,7 @@ from livingdrug.inference.modes import Modes
 from livingdrug.inference.nodes import AnyNodes
 from livingdrug.inference.problem import Problem
 
-__all__ = ["Found", "approximate_slopes", "search_approximation", "search_nodes"]
+__all__ = ["Found", "approximate_slopes", "reach", "search_approximation", "search_nodes"]
 
 Reals = NDArray[np.float64]
 
@@ -166,7 +166,7 @@ def search_approximation(problem: Problem, theta: Reals, method: str, stop: Stop
         return stop is not None and stop(_with(problem, theta, free), value)
 
     _, slopes, _ = approximate_slopes(problem, theta, method)
-    free, steps, message = descend(objective, theta[problem.free], slopes, _reach(problem, theta), seen)
+    free, steps, message = descend(objective, theta[problem.free], slopes, reach(problem, theta), seen)
     best = _with(problem, theta, free)
     value, slopes, _ = approximate_slopes(problem, best, method, held.get("eta"))
     return Found(best, float(value.sum()), slopes, steps, message or "nothing is left to gain", not message)
@@ -190,7 +190,7 @@ def search_nodes(
 
         _, score = nodes.value_and_score(theta)
         start = theta[problem.free]
-        free, steps, early = descend(objective, start, 2 * score, _reach(problem, theta), seen, most=60)
+        free, steps, early = descend(objective, start, 2 * score, reach(problem, theta), seen, most=60)
         move = np.abs(free - theta[problem.free]).max()
         theta, total = _with(problem, theta, free), total + steps
         nodes = place(theta)
@@ -278,21 +278,21 @@ def _with(problem: Problem, theta: Reals, free: Reals) -> Reals:
     return theta
 
 
-def _reach(problem: Problem, theta: Reals) -> Reals:
-    """How far one step may go: one unit of a logarithm or logit, of a plain value its size.
+def reach(problem: Problem, theta: Reals) -> Reals:
+    """How far one step may move each free entry: one unit of a logarithm or logit, of a plain value its size.
 
     A coefficient may go as far as it moves its parameter by that much.
     """
-    reach = np.ones(len(theta))
+    far = np.ones(len(theta))
     for b in range(problem.betas):
         p = int(problem.beta_parameter[b])
         one = problem.model.estimates[problem.by[p]]
         if one.kind == "normal":
             typical = abs(theta[problem.names.index(problem.by[p])])
-            reach[b] = max(typical, one.spread.sd if one.spread else 0.0, 1e-3)
+            far[b] = max(typical, one.spread.sd if one.spread else 0.0, 1e-3)
         if problem.names[b] != problem.by[p]:
-            reach[b] /= max(float(np.abs(problem.design[:, p, b]).max()), 1e-3)
-    return reach[problem.free]
+            far[b] /= max(float(np.abs(problem.design[:, p, b]).max()), 1e-3)
+    return far[problem.free]
 
 
 def inverse_spread(slopes: Reals) -> Reals:

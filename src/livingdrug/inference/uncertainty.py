@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,31 @@ from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference.nodes import AnyNodes
-from livingdrug.inference.problem import Problem, from_working
+from livingdrug.inference.problem import Problem
+from livingdrug.inference.scales import from_working
 from livingdrug.inference.search import approximate_slopes
 
-__all__ = ["KINDS", "Uncertainty", "of_approximation", "of_nodes", "reported", "shrinkage"]
+__all__ = [
+    "KINDS",
+    "Uncertainty",
+    "condition_number",
+    "names_at_border",
+    "of_approximation",
+    "of_nodes",
+    "reported",
+    "reported_errors",
+    "shrinkage",
+]
 
 Reals = NDArray[np.float64]
 
 KINDS = ("information", "scores", "sandwich")
+NOTHING = 1e-3
+"""A spread below this share of its first guess counts as none."""
+ROUNDING = 1e-11
+"""Least eigenvalue of an information matrix with ones on its diagonal that is more than rounding."""
+BATCHES = 20
+"""Stretches of draws from whose means the noise of a Newton step is judged."""
 STEP, STEP_OF_NODES = 1e-3, 1e-5
 """Steps of the differences of slopes, on the working scale; the slopes of a likelihood over nodes are exact."""
 
@@ -33,20 +50,34 @@ class Uncertainty:
         products: sum of the products of the subjects' scores (NONMEM's S).
         kind: which of them the covariance is made of.
         covariance: of the estimate; None where the information is not positive definite.
+        inverse: of the information; None likewise.
         gain: what -2 log likelihood could still gain by a Newton step.
-        distance: largest move of that step, in standard errors.
+        distance: largest move of that step, in standard errors, and ``farthest``, the entry that it would move so.
+        noise: standard error of the moves, in standard errors of the estimates, where the nodes are draws of a chain.
+        border: which entries stand at their border, deviations of nothing: they have no error and are left out.
+        weak: names of the entries that the data tell least, where the information is not positive definite.
     """
 
     information: Reals
     products: Reals
     kind: str
     covariance: Reals | None
+    inverse: Reals | None
     gain: float
     distance: float
+    farthest: str = ""
+    noise: float = 0.0
+    border: NDArray[np.bool_] | None = None
+    weak: tuple[str, ...] = ()
 
 
-def of_nodes(problem: Problem, nodes: AnyNodes, theta: Reals, kind: str = "information") -> Uncertainty:
-    """Uncertainty of a likelihood over nodes: its exact slopes, differentiated once more by differences."""
+def of_nodes(
+    problem: Problem, nodes: AnyNodes, theta: Reals, kind: str = "information", *, chained: bool = False
+) -> Uncertainty:
+    """Uncertainty of a likelihood over nodes: its exact slopes, differentiated once more by differences.
+
+    Over draws of a chain (``chained``) this is the observed information of Louis (1982); each draw has the same weight.
+    """
     _, score = nodes.value_and_score(theta)
     total, rows = score.sum(axis=0), []
     for entry in problem.free:
@@ -54,7 +85,19 @@ def of_nodes(problem: Problem, nodes: AnyNodes, theta: Reals, kind: str = "infor
         near[entry] += STEP_OF_NODES
         rows.append((total - nodes.value_and_score(near)[1].sum(axis=0)) / STEP_OF_NODES)
     information = np.array(rows)
-    return _made(score, 0.5 * (information + information.T), kind)
+    found = _made(problem, theta, score, 0.5 * (information + information.T), kind)
+    return replace(found, noise=_noise(nodes, theta, found)) if chained else found
+
+
+def _noise(nodes: AnyNodes, theta: Reals, found: Uncertainty) -> float:
+    """Largest standard error of a Newton step's moves, in standard errors, from the means of batches of draws."""
+    if found.inverse is None:
+        return math.nan
+    each = np.array([part.sum(axis=0) for part in np.array_split(nodes.node_scores(theta), BATCHES)])
+    sd = np.sqrt(np.diag(found.inverse))
+    known = sd > 0
+    steps = BATCHES * (each @ found.inverse)[:, known] / sd[known]
+    return float(np.sqrt(steps.var(axis=0, ddof=1) / BATCHES).max())
 
 
 def of_approximation(
@@ -65,7 +108,7 @@ def of_approximation(
     second = _differences(
         problem, theta, lambda at: -0.5 * approximate_slopes(problem, at, method, start)[1].sum(axis=0)
     )
-    return _made(-0.5 * slopes, second, kind)
+    return _made(problem, theta, -0.5 * slopes, second, kind)
 
 
 def _differences(problem: Problem, theta: Reals, score: Callable[[Reals], Reals]) -> Reals:
@@ -80,23 +123,87 @@ def _differences(problem: Problem, theta: Reals, score: Callable[[Reals], Reals]
     return 0.5 * (information + information.T)
 
 
-def _made(score: Reals, information: Reals, kind: str) -> Uncertainty:
+def _made(problem: Problem, theta: Reals, score: Reals, information: Reals, kind: str) -> Uncertainty:
     if kind not in KINDS:
         raise InputError(unknown_name("kind of standard errors", kind, KINDS))
-    products, total = score.T @ score, score.sum(axis=0)
-    definite = bool(np.isfinite(information).all()) and np.linalg.eigvalsh(information)[0] > 0
-    if not definite:
-        return Uncertainty(information, products, kind, None, math.nan, math.nan)
-    inverse = np.linalg.inv(information)
-    step = inverse @ total
-    distance = float(np.abs(step / np.sqrt(np.diag(inverse))).max())
-    covariance: Reals | None = np.asarray(inverse, np.float64)
+    products, border = score.T @ score, at_border(problem, theta)[problem.free]
+    inside = np.flatnonzero(~border)
+    square = np.ix_(inside, inside)
+    inner, total = information[square], score.sum(axis=0)[inside]
+    if not _definite(inner):
+        weak = tuple(problem.names[problem.free[inside[k]]] for k in _least_known(inner))
+        return Uncertainty(information, products, kind, None, None, math.nan, math.nan, border=border, weak=weak)
+    inverse = np.zeros_like(information)
+    inverse[square] = np.linalg.inv(inner)
+    step = inverse[square] @ total
+    moves = np.abs(step / np.sqrt(np.diag(inverse)[inside]))
+    covariance: Reals | None = inverse
     if kind == "sandwich":
-        covariance = np.asarray(inverse @ products @ inverse, np.float64)
+        covariance = inverse @ products @ inverse
     if kind == "scores":
-        known = np.linalg.matrix_rank(products) == len(products)
-        covariance = np.asarray(np.linalg.inv(products), np.float64) if known else None
-    return Uncertainty(information, products, kind, covariance, float(total @ step), distance)
+        known = np.linalg.matrix_rank(products[square]) == len(inside)
+        covariance = None
+        if known:
+            covariance = np.zeros_like(information)
+            covariance[square] = np.linalg.inv(products[square])
+    farthest = problem.names[problem.free[inside[moves.argmax()]]]
+    gain, distance = float(total @ step), float(moves.max())
+    return Uncertainty(
+        information, products, kind, covariance, inverse, gain, distance, farthest=farthest, border=border
+    )
+
+
+def _definite(information: Reals) -> bool:
+    """Whether an information matrix is positive definite, beyond rounding."""
+    size = np.diag(information)
+    if not np.isfinite(information).all() or (size <= 0).any():
+        return False
+    scale = np.sqrt(size)
+    return bool(np.linalg.eigvalsh(information / scale[:, None] / scale)[0] > ROUNDING)
+
+
+def at_border(problem: Problem, theta: Reals) -> NDArray[np.bool_]:
+    """Which entries are deviations that have shrunk to nothing, shape (entry,).
+
+    A spread: beside its first guess. A part of a residual: no row's deviation depends on it.
+    """
+    found = np.zeros(len(theta), bool)
+    for block in problem.blocks:
+        diagonal = [block.entries[j * (j + 3) // 2] for j in range(len(block.names))]
+        found[diagonal] = theta[diagonal] < problem.theta[diagonal] + math.log(NOTHING)
+    for k, end in enumerate(problem.model.ends):
+        if len(end.residual.names) > 1:
+            f = problem.predict(theta[None], np.zeros((1, problem.subjects, problem.d))).f[:, problem.endpoint_rows[k]]
+            g, _, _, by = end.residual.spread(f, theta[None, problem.sigma[k]])
+            with np.errstate(all="ignore"):
+                found[problem.sigma[k]] = [bool(np.nanmax(np.abs(each / g)) < NOTHING**2) for each in by]
+    return found
+
+
+def names_at_border(problem: Problem, theta: Reals) -> list[str]:
+    """Names of what :func:`at_border` found, as it is reported: deviations, or the correlations that reach 1."""
+    border, found = at_border(problem, theta), []
+    for block in problem.blocks:
+        at = list(block.places[0])
+        covariance, before = (problem.covariance(one)[np.ix_(at, at)] for one in (theta, problem.theta))
+        for j, name in enumerate(block.names):
+            if border[block.entries[j * (j + 3) // 2]]:
+                alone = covariance[j, j] < NOTHING**2 * before[j, j] or j == 0
+                word = "sd" if block.level == "subject" else "occasion sd"
+                found += [f"{word}({name})"] if alone else [f"corr({name},{other})" for other in block.names[:j]]
+    for place in problem.sigma:
+        found += [problem.names[entry] for entry in range(place.start, place.stop) if border[entry]]
+    return found
+
+
+def _least_known(information: Reals) -> list[int]:
+    """Entries that make up the direction of least information; those that are no numbers first."""
+    bad = np.flatnonzero(~np.isfinite(information).all(axis=0))
+    if len(bad):
+        return bad.tolist()
+    scale = np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
+    direction = np.linalg.eigh(information / scale[:, None] / scale)[1][:, 0]
+    return np.flatnonzero(np.abs(direction) > 0.3).tolist()
 
 
 # -- in the units of the model ----------------------------------------------------------------------------------------
@@ -106,7 +213,7 @@ def reported(problem: Problem, theta: Reals) -> dict[str, float]:
     estimates = problem.model.estimates
     for b in range(problem.betas):
         name = problem.names[b]
-        found[name] = from_working(estimates[name], float(theta[b]))[0] if name in estimates else float(theta[b])
+        found[name] = float(from_working(estimates[name], theta[b])[0] if name in estimates else theta[b])
     for block in problem.blocks:
         at = list(block.places[0])
         covariance = problem.covariance(theta)[np.ix_(at, at)]
@@ -126,7 +233,7 @@ def reported(problem: Problem, theta: Reals) -> dict[str, float]:
 
 
 def reported_errors(problem: Problem, theta: Reals, covariance: Reals) -> dict[str, float]:
-    """Standard errors of what is reported (delta method); 0 for what was held."""
+    """Standard errors of what is reported (delta method); 0 for what was held, NaN for what stands at its border."""
     names = list(reported(problem, theta))
     slopes = np.zeros((len(names), len(problem.free)))
     for j, entry in enumerate(problem.free):
@@ -136,11 +243,16 @@ def reported_errors(problem: Problem, theta: Reals, covariance: Reals) -> dict[s
         high, low = reported(problem, up), reported(problem, down)
         slopes[:, j] = [(high[n] - low[n]) / 2e-5 for n in names]
     variances = np.einsum("ij,jk,ik->i", slopes, covariance, slopes)
-    return dict(zip(names, np.sqrt(np.maximum(variances, 0.0)).tolist(), strict=True))
+    found = dict(zip(names, np.sqrt(np.maximum(variances, 0.0)).tolist(), strict=True))
+    return found | dict.fromkeys(names_at_border(problem, theta), math.nan)
 
 
 def condition_number(covariance: Reals) -> float:
     """Largest over smallest eigenvalue of the correlations of the estimates, as NONMEM prints it."""
+    known = np.flatnonzero(np.diag(covariance) > 0)
+    if not len(known):
+        return math.nan
+    covariance = covariance[np.ix_(known, known)]
     sd = np.sqrt(np.diag(covariance))
     values = np.linalg.eigvalsh(covariance / sd[:, None] / sd)
     return float(values[-1] / values[0]) if values[0] > 0 else math.inf
@@ -154,7 +266,8 @@ def shrinkage(problem: Problem, theta: Reals, eta: Reals) -> dict[str, float]:
             places = [p[j] for p in block.places]
             sd = math.sqrt(problem.covariance(theta)[places[0], places[0]])
             word = name if block.level == "subject" else f"{name} by occasion"
-            found[word] = 1.0 - float(np.sqrt(np.mean(eta[:, places] ** 2 - np.mean(eta[:, places]) ** 2))) / sd
+            modes = math.sqrt(max(float(np.mean(eta[:, places] ** 2) - np.mean(eta[:, places]) ** 2), 0.0))
+            found[word] = 1.0 - modes / sd if sd > 0 else math.nan
     return found
 
 

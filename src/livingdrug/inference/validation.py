@@ -175,10 +175,12 @@ def check_log(rows: Rows, events: Events, limits: Limits, log: bool | Collection
         chosen = np.array([name in log for name in events.endpoints], bool)
     wrong = events.measured & (events.endpoint >= 0) & (limits.value <= 0)
     wrong &= np.append(chosen, False)[events.endpoint]
-    report.add(
-        wrong, rows.given["DV"], limits.value,
-        "not above zero, and its logarithm is needed: mark it as below the limit (CENS = 1, the limit in DV)",
-    )  # fmt: skip
+    for which, problem in (
+        (limits.censoring == 0, "mark it as below the limit (CENS = 1, the limit in DV)"),
+        (limits.censoring != 0, "the row is censored, so give the limit itself"),
+    ):
+        words = f"not above zero, and its logarithm is needed: {problem}"
+        report.add(wrong & which, rows.given["DV"], limits.value, words)
 
 
 def check_subjects(rows: Rows, events: Events, limits: Limits, report: Report) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference.diagnostics import as_measured
-from livingdrug.inference.npde import row_limits
+from livingdrug.inference.npde import row_limits, row_sides
 from livingdrug.inference.predictions import simulate
 from livingdrug.inference.summary import time_groups
 
@@ -111,14 +111,15 @@ def vpc(
     if endpoint is not None and endpoint not in names:
         raise InputError(unknown_name("endpoint", endpoint, names, place="vpc"))
     at = problem.endpoint_rows[names.index(endpoint or names[0])]
+    side = row_sides(measured)
     none = np.zeros((1, problem.subjects, problem.d))
     points = pd.DataFrame(
         {
             "ROW": rows.data.observations.row[rows.source[at]],
             "ID": [rows.data.ids[s] for s in rows.subject[at]],
             "TIME": rows.time[at],
-            "DV": np.where(rows.points, rows.value, np.where(np.isfinite(rows.high), rows.high, rows.low))[at],
-            "CENS": np.where(rows.points, 0, np.where(np.isfinite(rows.high), 1, -1))[at],
+            "DV": np.select([side == 0, side == 1], [rows.value, rows.high], rows.low)[at],
+            "CENS": side[at],
             "LIMIT": row_limits(measured)[at],
             "PRED": problem.predict(measured.theta_[None], none).f[0, at],
             "STRATUM": _strata(measured, at, by),

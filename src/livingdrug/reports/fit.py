@@ -105,8 +105,8 @@ def _cards(result: FitResult) -> list[dict[str, str]]:
             "detail": f"{count(below)} of {count(len(rows.time))}, counted by their chance",
         },
         {"value": percent(worst[0] / 100), "label": "largest relative standard error",
-         "detail": f"of {worst[1]}" if worst[1] else "no standard errors"},
-        {"value": percent(shrunk[0]), "label": "largest shrinkage", "detail": f"of {shrunk[1]}"},
+         "detail": f"of {drawing.words(worst[1])}" if worst[1] else "no standard errors"},
+        {"value": percent(shrunk[0]), "label": "largest shrinkage", "detail": f"of {drawing.words(shrunk[1])}"},
     ]  # fmt: skip
 
 

@@ -50,8 +50,10 @@ def predictive_check(found: Vpc, unit: str) -> Figure:
         caption += (
             " A level that falls below the limit of quantification is not known and not drawn; instead, the lower "
             "panel "
-            "shows the share of samples below the limit: measured as dots, simulated as a band."
+            "shows the share of samples below the limit: measured as dots, simulated as a band around its middle line."
         )
+    if _drawn_limits(found):
+        caption += " The dashed line across is the limit."
     title = f"{'Prediction-corrected check' if found.corrected else 'Visual predictive check'}: {words}"
     return Figure(
         name=name,
@@ -61,6 +63,8 @@ def predictive_check(found: Vpc, unit: str) -> Figure:
         legend=(
             ("ink", "line", "measured levels"), ("simulated", "band", "simulated, middle level"),
             ("quiet", "band", "simulated, outer levels"),
+            *((("published", "dashed", "limit of quantification"),) if _drawn_limits(found) else ()),
+            *((("published", "band", "simulated share below it"),) if found.has_limit else ()),
         ),
         table=_check_table(found),
         **charts.draw(name, lambda canvas: _check_chart(found, unit, canvas)),
@@ -75,6 +79,13 @@ def _check_chart(found: Vpc, unit: str, canvas: Canvas) -> Any:
         if found.has_limit:
             parts.append(_share_panel(found, stratum, unit, canvas))
     return grid(parts, 1, 8)
+
+
+def _drawn_limits(found: Vpc, stratum: str | None = None) -> list[float]:
+    """Return the limits of quantification that are drawn; after a prediction correction none stands for all samples."""
+    points = found.points if stratum is None else found.points[found.points["STRATUM"] == stratum]
+    limits = np.unique(points["LIMIT"])
+    return [] if found.corrected else limits[np.isfinite(limits)][:3].tolist()
 
 
 def _values_panel(found: Vpc, stratum: str, unit: str, canvas: Canvas) -> Any:
@@ -111,9 +122,9 @@ def _values_panel(found: Vpc, stratum: str, unit: str, canvas: Canvas) -> Any:
         seen: Rows = part[["TIME", "OBSERVED"]].rename(columns={"OBSERVED": "LOW"}).to_dict("records")
         look = {} if middle else {"strokeDash": [5, 3]}
         layers.append(charts.line(seen, x, y, "ink", **look))  # a gap where the level is below the limit
-    limits = np.unique(points["LIMIT"][np.isfinite(points["LIMIT"])])
-    if len(limits) and (not log or limits[0] > 0) and not found.corrected:
-        layers.append(rest(limits[:3].tolist(), "published"))
+    limits = [limit for limit in _drawn_limits(found, stratum) if limit > 0 or not log]
+    if limits:
+        layers.append(rest(limits, "published"))
     title = alt.Title(str(stratum), fontSize=12, fontWeight="normal", anchor="start", color=charts.colour("ink"))
     return alt.layer(*layers).properties(
         width=canvas.width - 60, height=canvas.height, **({"title": title} if stratum else {})

@@ -219,7 +219,8 @@ def search_trace(result: FitResult) -> Figure | None:
     found = diagnostics.trace(result)
     if not len(found):
         return None
-    names = [name for name in found.columns if name != "ITERATION" and found[name].nunique() > 1]
+    moved = (found.max() - found.min()) > 1e-9 * found.abs().max()  # what is held stays, but for rounding
+    names = [name for name in found.columns if name != "ITERATION" and moved[name]]
     return Figure(
         name="trace",
         title="How the search went",
@@ -243,7 +244,8 @@ def _trace_chart(found: Any, names: list[str], canvas: Canvas) -> Any:
     panels = []
     for name in names:
         x = alt.X("ITERATION:Q", title=None, axis=alt.Axis(tickCount=3, grid=False))
-        y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4, format="~g"))
+        look = alt.Axis(tickCount=4, format=",.3~r", minExtent=48)
+        y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False), axis=look)
         rows: Rows = found[["ITERATION", name]].rename(columns={name: "y"}).to_dict("records")
         title = alt.Title(drawing.words(name), fontSize=11.5, fontWeight="normal", color=charts.colour("ink"), offset=3)
         panels.append(charts.line(rows, x, y, "simulated").properties(width=width, height=80, title=title))

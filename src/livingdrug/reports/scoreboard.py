@@ -110,7 +110,11 @@ def _verdict(covered: pd.DataFrame) -> str:
     else:
         words += f"Every trial and every class of endpoint reaches {_percent(GOAL_PART)}. "
     small = np.count_nonzero(~covered["counted"])
-    return words + f"Rows with fewer than 12 patients are shown and not counted: {small}."
+    return (
+        words + f"Rows with fewer than 12 patients are shown and not counted: {small}. These numbers were used in the "
+        "calibration; how each trial is predicted from the other five stands with the results of the calibration. "
+        "Shares that were lost before the infusion are put in, so attrition is met by itself."
+    )
 
 
 def _percent(share: float) -> str:

@@ -110,16 +110,16 @@ def _power_words(found: DesignOutcome) -> str:
     ask = found.design.power
     assert ask is not None  # asked only then
     how = (
-        "log-rank test or test of two shares"
+        "a log-rank test or a test of two shares"
         if len(found.trial.arms) > 1
-        else "exact binomial test against the null share"
+        else "an exact binomial test against the null share"
     )
     sets = (
         "averaged over the parameter sets: the probability of success"
         if found.pool.sets > 1
         else "under one parameter set"
     )
-    return f"The chance of success by a {how}, one-sided level {number(ask.alpha)}, {sets}."
+    return f"The chance of success by {how}, one-sided level {ask.alpha:g}, {sets}."
 
 
 def _power_figure(found: DesignOutcome) -> Figure:
@@ -171,9 +171,11 @@ def _power_chart(rows: Rows, names: list[str], canvas: Canvas) -> Any:
 def _power_table(found: DesignOutcome) -> Table:
     rows = []
     for row in found.power.to_dict("records"):
-        spread = f"{percent(row['lowest_set'])} to {percent(row['highest_set'])}" if found.pool.sets > 1 else "–"
-        rows.append((row["endpoint"], count(row["size"]), count(row["other_size"]), percent(row["power"]),
-                     percent(row["error"], 1), spread))  # fmt: skip
+        low, high = row["lowest_set"], row["highest_set"]  # not a number with few replicates for each set
+        spread = f"{percent(low)} to {percent(high)}" if found.pool.sets > 1 and low <= high else "–"
+        other = count(row["other_size"]) if row["other_size"] else "–"
+        power, error = percent(row["power"]), percent(row["error"], 1)
+        rows.append((row["endpoint"], count(row["size"]), other, power, error, spread))
     headings = ("Endpoint", "First arm", "Second arm", "Power", "Error of the simulation", "Over parameter sets")
     return table(headings, rows, range(1, 6), "Power by size")
 
@@ -183,8 +185,8 @@ def _dose_words(found: DesignOutcome) -> str:
     assert ask is not None  # asked only then
     return (
         f"A dose-limiting toxicity is cytokine release ({found.trial.grading.crs}) or neurotoxicity "
-        f"({found.trial.grading.neuro}) of grade 3 or more; the wanted chance is {percent(ask.target)}. Every virtual "
-        "patient got every dose."
+        f"({found.trial.grading.neuro}) of grade 3 or more up to day {ask.limit_days:g}; the wanted chance is "
+        f"{percent(ask.target)}. Every virtual patient got every dose."
     )
 
 

@@ -20,6 +20,7 @@ from livingdrug.reports.trial_survival import forest, survival_figures
 from livingdrug.reports.trial_tables import cards, drugs, endpoint_tables, flow_of, grades, published, responses
 from livingdrug.trials.courses import Courses, courses
 from livingdrug.trials.outcomes import Outcomes
+from livingdrug.trials.parameter_ranges import inside
 from livingdrug.trials.protocol import Arm
 
 __all__ = ["TERMS", "provenance", "section", "sources", "trial_page"]
@@ -42,9 +43,10 @@ TERMS = (
 ASSUMED = (
     "Simulated patients are drawn from distributions of their disease; the page on populations says where they are "
     "from.",
-    "The band of a trial's size is the scatter of trials drawn from the simulated patients; it leaves out that the "
-    "numbers of the model are not known exactly.",
-    "Low counts would be supported as the table says, but the simulated counts do not feel the support.",
+    "Bands in figures, and the range by chance, are the scatter of trials drawn from the simulated patients; they "
+    "leave out that the numbers of the model are not known exactly, which the range by chance and parameters holds.",
+    "G-CSF and transfusions are given at the rounds of the ward, by counts, and raise the simulated counts; there are "
+    "no rounds after eight weeks.",
 )
 
 
@@ -197,19 +199,41 @@ def _published(outcome: Any) -> list[dict[str, Any]]:
     found = published(outcome)
     if found is None:
         return []
-    inside = int(outcome.targets["inside"].sum())
-    words = (
-        f"{inside} of {len(outcome.targets)} reported numbers lie inside the range of 95 % of simulated trials of "
-        "their size. What lies outside stands here as plainly as what lies inside."
-    )
+    words = f"{_inside(outcome.targets)} What lies outside stands here as plainly as what lies inside."
     return [section("Published beside simulated", words, tables=[found], stacked=True)]
+
+
+def _inside(targets: Any) -> str:
+    """Say how many reported numbers lie inside the ranges.
+
+    Example:
+        >>> import pandas as pd
+        >>> _inside(pd.DataFrame({"inside": [True, False]}))
+        '1 of 2 reported numbers lie inside the range of 95 % of simulated trials of their size.'
+    """
+    chance, both = inside(targets)
+    found = (
+        f"{chance} of {len(targets)} reported numbers lie inside the range of 95 % of simulated trials of their size"
+    )
+    if both is None:
+        return f"{found}."
+    return (
+        f"{found}, if the numbers of the model were known; {both} lie inside the range that also holds what is not "
+        "known of them, by which they are called inside or outside here."
+    )
 
 
 def _endpoints(outcome: Any) -> dict[str, Any]:
     words = (
-        "The value of all simulated patients, and the range in which 95 % of trials of the real size lie. A median "
-        "that is not reached lies beyond the watch."
+        "The value of all simulated patients, and the range in which 95 % of trials of the real size lie by chance. A "
+        "median that is not reached lies beyond the watch."
     )
+    sets = outcome.configuration.get("parameter_sets")
+    if sets:
+        words += (
+            f" The other range is that of {sets} trials of the real size, each with another set of the model's numbers "
+            "that agrees with the calibration: chance, and what is not known of the numbers."
+        )
     return section("All endpoints", words, folded=endpoint_tables(outcome))
 
 

@@ -12,6 +12,7 @@ from livingdrug.reports.numbers import MISSING, count, interval, number, percent
 from livingdrug.reports.tables import Table, table
 from livingdrug.trials.measures import Measure, samples_of
 from livingdrug.trials.outcomes import Outcomes
+from livingdrug.trials.parameter_ranges import inside
 from livingdrug.trials.protocol import Arm, Protocol
 from livingdrug.trials.replicates import draws
 from livingdrug.trials.replicates import interval as range_of
@@ -19,6 +20,8 @@ from livingdrug.trials.replicates import interval as range_of
 __all__ = ["cards", "drugs", "endpoint_tables", "flow_of", "grades", "published", "responses"]
 
 REPLICATES = 300
+BOTH = "By chance and parameters"
+AND_PARAMETERS = "with parameters not known exactly"
 GRADES = (1, 2, 3, 4, 5)
 DRUGS = {
     "tocilizumab": "tocilizumab, against the signal of interleukin 6",
@@ -30,9 +33,9 @@ DRUGS = {
     "icu": "needs of intensive care",
     "neutropenia_day28": "few neutrophils on day 28 (grade 3 or more)",
     "thrombocytopenia_day28": "few platelets on day 28 (grade 3 or more)",
-    "g_csf": "G-CSF would be given",
-    "platelet_transfusion": "platelets would be transfused",
-    "red_cell_transfusion": "red cells would be transfused",
+    "g_csf": "G-CSF, against few neutrophils",
+    "platelet_transfusion": "platelets transfused",
+    "red_cell_transfusion": "red cells transfused",
 }
 SYNDROMES = {"crs": "Cytokine release syndrome", "neuro": "Neurotoxicity"}
 BEST = ("sCR", "CR", "CRi", "VGPR", "PR", "MR", "SD", "NE", "PD")
@@ -156,21 +159,22 @@ def responses(outcome: Any) -> list[dict[str, Any]]:
 
 def endpoint_tables(outcome: Any) -> list[Table]:
     """Return every endpoint of each arm with its range over trials of the real size."""
+    ranged = "sets_low" in outcome.endpoints
+    headings = ("Endpoint", "Simulated", "By chance", *((BOTH,) if ranged else ()), "Unit", "Patients")
+    numeric = (1, 2, 3, 5) if ranged else (1, 2, 4)
     found = []
     for arm, rows in outcome.endpoints.groupby("arm", sort=False):
         cells = [
-            (
-                row.endpoint,
-                _value(row.value),
-                f"{_value(row.low)} to {_value(row.high)}",
-                _unit(row.unit),
-                count(row.size),
-            )
+            (row.endpoint, _value(row.value), _range(row.low, row.high),
+             *((_range(row.sets_low, row.sets_high),) if ranged else ()), _unit(row.unit), count(row.size))
             for row in rows.itertuples()
-        ]
-        headings = ("Endpoint", "Simulated", "95 % of trials", "Unit", "Patients")
-        found.append(table(headings, cells, (1, 2, 4), f"All endpoints: {arm}"))
+        ]  # fmt: skip
+        found.append(table(headings, cells, numeric, f"All endpoints: {arm}; ranges hold 95 % of trials"))
     return found
+
+
+def _range(low: float, high: float) -> str:
+    return f"{_value(low)} to {_value(high)}"
 
 
 def _unit(unit: str) -> str:
@@ -193,12 +197,14 @@ def published(outcome: Any) -> Table | None:
         reported = _value(row["reported"])
         if np.isfinite([row["reported_low"] or np.nan, row["reported_high"] or np.nan]).all():
             reported += f"\n{interval(row['reported_low'], row['reported_high'])}"
-        verdict = "inside" if row["inside"] else "outside"
-        simulated = f"{_value(row['simulated'])}\n{_value(row['low'])} to {_value(row['high'])}"
-        cells.append((f"{name}\n{what}", reported, simulated, verdict))
+        low, high = (row.get(f"sets_{end}", row[end]) for end in ("low", "high"))
+        verdict = "inside" if low <= row["reported"] <= high else "outside"
+        simulated = f"{_value(row['simulated'])}\n{_range(row['low'], row['high'])}"
+        both = (_range(low, high),) if "sets_low" in row else ()
+        cells.append((f"{name}\n{what}", reported, simulated, *both, verdict))
         marks.append(verdict)
-    headings = ("Reported number", "Published", "Simulated", "")
-    return table(headings, cells, (1, 2, 3), "Published beside simulated", marks)
+    headings = ("Reported number", "Published", "Simulated, by chance", *((BOTH,) if len(cells[0]) > 4 else ()), "")
+    return table(headings, cells, range(1, len(headings)), "Published beside simulated", marks)
 
 
 def cards(outcome: Any) -> list[Card]:
@@ -212,14 +218,22 @@ def cards(outcome: Any) -> list[Card]:
         if name in rows and name in CARD_WORDS and np.isfinite(rows[name]["value"]):
             row = rows[name]
             detail = f"95 % of trials with {count(row['size'])} patients: {row['low']:.0f} to {row['high']:.0f} %"
+            if "sets_low" in row:
+                detail += f"; {AND_PARAMETERS}: {row['sets_low']:.0f} to {row['sets_high']:.0f} %"
             made.append(Card(percent(row["value"] / 100), CARD_WORDS[name] + tail, detail))
     for row in outcome.endpoints.to_dict("records"):
         if row["endpoint"].endswith("hazard ratio"):
             ends = f"{number(row['low'], 2)} to {number(row['high'], 2)}"
             detail = f"95 % of trials with {count(row['size'])} patients: {ends}"
+            if "sets_low" in row:
+                detail += f"; {AND_PARAMETERS}: {number(row['sets_low'], 2)} to {number(row['sets_high'], 2)}"
             made.append(Card(number(row["value"], 2), f"hazard ratio, {row['endpoint'].split(' ')[0].upper()}", detail))
     if len(outcome.targets):
-        inside = int(outcome.targets["inside"].sum())
+        chance, both = inside(outcome.targets)
         detail = "reported numbers inside the range of simulated trials of their size"
-        made.append(Card(f"{inside} of {len(outcome.targets)}", "published numbers reproduced", detail))
+        made.append(
+            Card(
+                f"{chance if both is None else both} of {len(outcome.targets)}", "published numbers reproduced", detail
+            )
+        )
     return made

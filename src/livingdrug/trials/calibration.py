@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livingdrug.errors import InputError, unknown_name
+from livingdrug.errors import InputError, SolveError, unknown_name
 from livingdrug.population.diseases import disease
 from livingdrug.population.free import TRIAL_EFFECTS, applies, free_parameters, trial_log_sd
 from livingdrug.population.products import product
@@ -32,7 +32,7 @@ from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.replicates import draws
 from livingdrug.trials.simulate import simulate_arm
-from livingdrug.trials.smoother import begin, fit_line, move, perturbed, soften
+from livingdrug.trials.smoother import Line, begin, fit_line, move, perturbed, soften
 from livingdrug.trials.targets import Target, expanded, target_trials, targets
 from livingdrug.workers import in_processes
 
@@ -52,7 +52,9 @@ __all__ = [
 
 Array = NDArray[np.float64]
 MEMBERS_AT_ONCE = 10
-MODEL_ERROR = 0.05  # SD by which the model itself may miss any target, on the scale of comparison: assumed
+BACK_AT_PRIOR = 0.85  # of the prior's SD, from which on a parameter counts as not informed
+MOST_UNSOLVED = 0.01  # share of the infused
+MODEL_ERROR = 0.1  # SD by which the model itself may miss any target, on the scale of comparison: assumed
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,45 @@ class Calibration:
         Raises:
             InputError: the trial took no part.
         """
+        return _natural(self._moved_without(trial))
+
+    @cached_property
+    def line(self) -> Line:
+        """Return the straight line through the runs of all steps."""
+        return fit_line(list(self.parameters[:-1]), list(self.predicted), self.plan.acts)
+
+    def _moved_without(self, trial: str) -> Array:
         if trial not in self.plan.trials:
             raise InputError(unknown_name("trial of this calibration", trial, self.plan.trials))
-        plan, (_, sd) = self.plan, self.plan.prior
+        plan, (_, sd), (intercept, slope) = self.plan, self.plan.prior, self.line
         kept = np.array([name != trial for name, _ in plan.targets])
-        intercept, slope = fit_line(list(self.parameters[:-1]), list(self.predicted), plan.acts)
         noisy = perturbed([observed(each) for _, each in plan.targets], self.error, plan.members, seed=plan.seed)
         line, error = (intercept[kept], slope[kept]), self.error[np.ix_(kept, kept)]
-        return _natural(move(self.parameters[-1], self.parameters[0], sd, line, noisy[:, kept], error, farthest=np.inf))
+        return move(self.parameters[-1], self.parameters[0], sd, line, noisy[:, kept], error, farthest=np.inf)
+
+    def variance_without(self, trial: str) -> pd.DataFrame:
+        """Return where the variance of each target comes from if its trial is left out, by the straight line.
+
+        Columns: target; ``alone``: of parameters that only this trial informs, so that they are back at their prior;
+        ``shared``: of all others; ``trial_effects``; ``chance`` of a trial of its size. On the scale of comparison,
+        squared; correlations between ``alone`` and ``shared`` are left out.
+        """
+        import pandas as pd
+
+        theta, (_, sd), (_, slope) = self._moved_without(trial), self.plan.prior, self.line
+        free = np.array(["/" not in name for name in self.plan.names])
+        alone = free & (theta.std(axis=0, ddof=1) > BACK_AT_PRIOR * sd)
+        own = np.array([name.startswith(f"{trial}/") for name in self.plan.names])
+        spread = np.cov(theta.T)
+        rows = []
+        for (owner, each), slopes in zip(self.plan.targets, slope, strict=True):
+            if owner != trial:
+                continue
+            parts = {name: float(s @ spread @ s) for name, s in (("alone", slopes * alone),
+                                                                 ("shared", slopes * (free & ~alone)))}  # fmt: skip
+            effects = float(((slopes * own) ** 2).sum() * trial_log_sd() ** 2)
+            rows.append({"target": each.label(), **parts, "trial_effects": effects, "chance": chance_variance(each)})
+        return pd.DataFrame(rows)
 
     def informed(self) -> pd.DataFrame:
         """Return what the data say of each free parameter: medians, and its width beside that of the prior."""
@@ -182,7 +215,7 @@ def calibrate(
         progress: is called with the pieces that are done and all pieces.
 
     Raises:
-        InputError: the folder belongs to another plan, or cannot be used.
+        InputError: the folder belongs to another plan, or to other declared numbers, or cannot be used.
     """
     store = _Pieces.open(folder, plan)
     every = [each for _, each in plan.targets]
@@ -256,12 +289,25 @@ def pools(
         first_id: identifiers begin here.
         seed: of the patients.
         threads: of the solver.
+
+    Raises:
+        SolveError: more than a few patients were not solved to the end.
     """
     members = len(next(iter(settings.values())))
     ids = first_id + np.arange(members * patients)
     each = {name: np.repeat(values, patients) for name, values in settings.items()}
     found = simulate_arm(protocol, protocol.arms[0], ids, seed, each, threads=threads)
+    _all_solved(found, protocol)
     return [found.take(np.arange(m * patients, (m + 1) * patients)) for m in range(members)]
+
+
+def _all_solved(found: Outcomes, protocol: Protocol) -> None:
+    lost, size = int((found["infused"] & ~found["solved"]).sum()), int(found["infused"].sum())
+    if lost > MOST_UNSOLVED * size:
+        raise SolveError(
+            f"{protocol.label}: {lost} of {size} infused patients were not solved to the end; at most "
+            f"{MOST_UNSOLVED:.0%} may be left so, since their later days are unknown. Look at the body or the settings"
+        )
 
 
 def _piece(task: tuple[Plan, str, int, NDArray[np.intp], Array, _Pieces]) -> tuple[Array, Array]:
@@ -317,7 +363,13 @@ class _Pieces:
         from livingdrug.body.twin import TwinBody
 
         path = Path(folder)
-        about = json.dumps({"plan": asdict(plan), "columns": plan.names, "model": TwinBody.fingerprint}, sort_keys=True)
+        about = json.dumps(
+            {
+                "plan": asdict(plan), "columns": plan.names, "model": TwinBody.fingerprint,
+                "declared": _declared_numbers(),
+            },
+            sort_keys=True,
+        )  # fmt: skip
         label = path / "calibration.json"
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -345,6 +397,13 @@ class _Pieces:
         content = io.BytesIO()
         np.savez_compressed(content, hash=_hash(theta), predicted=piece[0], correlation=piece[1])
         write_atomically(self.folder / f"{name}.npz", content.getvalue())
+
+
+def _declared_numbers() -> str:
+    """Return a hash of every declared number of the package: targets, trials, patients, rules of the clinic."""
+    folder = Path(__file__).parents[1]
+    every = sorted(folder.rglob("*.toml"), key=lambda path: path.relative_to(folder).as_posix())
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in every)).hexdigest()
 
 
 def _hash(theta: Array) -> str:

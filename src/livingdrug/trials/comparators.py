@@ -19,6 +19,8 @@ from livingdrug.declared import Declared, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.streams import uniform
 from livingdrug.therapy.stated import Fixed, within
+from livingdrug.trials.observed import dated_progression
+from livingdrug.trials.protocol import Visits
 
 __all__ = ["COMPARATORS", "Comparator", "comparator"]
 
@@ -55,7 +57,9 @@ class Comparator(Declared):
             raise InputError("event_free: only responders stay free of progression, but there are more of them")
         return self
 
-    def draw(self, ids: NDArray[np.uint64], seed: int, visits: Array, crossover: float) -> dict[str, Any]:
+    def draw(
+        self, ids: NDArray[np.uint64], seed: int, visits: Array, crossover: float, plan: Visits | None = None
+    ) -> dict[str, Any]:
         """Return what becomes of patients, column of outcomes -> shape (patient,); infinity is never.
 
         Args:
@@ -63,6 +67,7 @@ class Comparator(Declared):
             seed: of the random streams.
             visits: days on which progression can be seen.
             crossover: share who get CAR T cells after progression.
+            plan: how a progression is dated, as in an arm with a product; on the visit's planned day without.
         """
         luck = uniform(seed, ids, "trial:comparator", 7)
         order = luck[:, 0]
@@ -72,6 +77,9 @@ class Comparator(Declared):
         lasts = -np.log2(luck[:, 6]) * np.where(answered, self.median_answered.value, self.median_unanswered.value)
         free = order > 1 - self.event_free.value
         seen = _next_visit(visits, np.where(free, NEVER, np.where(answered, day, 0.0) + lasts))
+        first = seen <= visits[0]
+        if plan is not None:  # no progression before the response that it ends
+            seen = np.maximum(dated_progression(plan, visits, ids, seed, seen), np.where(answered, day, 0.0))
         crossed = luck[:, 2] < crossover
         rescued = np.where(crossed, self.crossed_rescued.value, self.rescued.value)
         median = np.where(crossed, self.crossed_median.value, self.median_after.value)
@@ -79,7 +87,7 @@ class Comparator(Declared):
         other = -np.log(luck[:, 5]) * YEAR / max(self.early_death.value, 1e-12)
         return {
             "progression_day": seen,
-            "best_response": np.where(responds == "", np.where(seen <= visits[0], "PD", "SD"), responds),
+            "best_response": np.where(responds == "", np.where(first, "PD", "SD"), responds),
             "response_day": day,
             "cr_day": np.where(responds == "CR", day, NEVER),
             "new_therapy_day": np.where(np.isfinite(seen), seen + 14.0, NEVER),

@@ -38,7 +38,7 @@ from livingdrug.trials.scenarios import Pool, Scenario, parameter_sets, simulate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DesignOutcome", "DoseQuestion", "PowerQuestion", "TrialDesign", "run_design", "skeleton"]
+__all__ = ["DesignOutcome", "DoseQuestion", "PowerQuestion", "TrialDesign", "limiting", "run_design", "skeleton"]
 
 Array = NDArray[np.float64]
 Share = Annotated[Number, Field(gt=0, lt=1)]
@@ -46,7 +46,7 @@ Sizes = Annotated[tuple[Annotated[int, Field(strict=True, ge=2, le=5_000)], ...]
 CLOCKS = ("os", "pfs", "efs")
 BAD = ("crs", "neuro", "tocilizumab", "steroid", "vasopressor", "ventilated", "neutropenia", "thrombocytopenia",
        "manufacturing", "death", "progression", "adverse", "antigen")  # fmt: skip
-SEVERE = 3
+LAST_ROUND = 56  # day
 DESIGNS = ("3+3", "boin", "crm")
 
 
@@ -86,11 +86,12 @@ class PowerQuestion(Declared):
 
 
 class DoseQuestion(Declared):
-    """Dose finding; a dose-limiting toxicity is cytokine release or neurotoxicity of grade 3 or more.
+    """Dose finding; a dose-limiting toxicity is cytokine release or neurotoxicity of grade 3 or more in its window.
 
     Attributes:
         cells: dose levels, CAR T cells, rising.
         target: wanted chance of a dose-limiting toxicity.
+        limit_days: last day after the infusion on which a toxicity limits the dose; the ward looks until day 56.
         designs: rules that are compared.
         cohort: patients per cohort of BOIN and CRM; 3+3 has three.
         largest: most patients in a trial.
@@ -101,6 +102,7 @@ class DoseQuestion(Declared):
 
     cells: Annotated[tuple[Annotated[Number, Field(gt=0, le=1e12)], ...], Field(min_length=2, max_length=20)]
     target: Share = 0.25
+    limit_days: Annotated[Number, Field(ge=1, le=LAST_ROUND)] = 28
     designs: Annotated[tuple[Literal["3+3", "boin", "crm"], ...], Field(min_length=1, max_length=3)] = DESIGNS
     cohort: Annotated[int, Field(strict=True, ge=1, le=20)] = 3
     largest: Annotated[int, Field(strict=True, ge=3, le=500)] = 30
@@ -165,7 +167,10 @@ class TrialDesign(Declared):
         from livingdrug.trials.protocol import protocol_names
 
         if self.trial.endswith(".toml"):
-            trial = Protocol.read(Path(folder) / self.trial)
+            path = Path(folder) / self.trial
+            if not path.is_file():
+                raise InputError(f"trial: {str(path)!r} is no file; a trial of one's own lies beside its design")
+            trial = Protocol.read(path)
         elif self.trial not in protocol_names():
             raise InputError(f"trial: {unknown_name('trial of the twin', self.trial, protocol_names())}")
         else:
@@ -379,7 +384,7 @@ def _doses(design: TrialDesign, trial: Protocol, pool: Pool, seed: int) -> tuple
     truth, rows = [], []
     for cells in ask.cells:
         here = pool.found[f"dose {cells:g}"]
-        infused, toxic = here["infused"], _limiting(here, trial)
+        infused, toxic = here["infused"], limiting(here, trial, ask.limit_days)
         truth.append(_by_set(pool, toxic & infused).sum(axis=1) / np.maximum(_by_set(pool, infused).sum(axis=1), 1))
         low, high = _ends(truth[-1], int(infused.sum()))
         responded = np.isfinite(here["response_day"][infused])
@@ -391,10 +396,13 @@ def _doses(design: TrialDesign, trial: Protocol, pool: Pool, seed: int) -> tuple
     return pd.DataFrame(rows), pd.concat(found, ignore_index=True)
 
 
-def _limiting(here: Outcomes, trial: Protocol) -> NDArray[np.bool_]:
-    """Return who has a dose-limiting toxicity on the trial's scales."""
-    worst = np.fmax(here[f"crs_{trial.grading.crs}"], here[f"neuro_{trial.grading.neuro}"])
-    return worst >= SEVERE
+def limiting(here: Outcomes, trial: Protocol, days: float) -> NDArray[np.bool_]:
+    """Return who has a dose-limiting toxicity on the trial's scales up to a day."""
+    plan, found = trial.grading, np.zeros(len(here), bool)
+    for syndrome, scale in (("crs", plan.crs), ("neuro", plan.neuro)):
+        severe_day = here[f"{syndrome}_onset_{scale}"] + here[f"{syndrome}_days_to_3_{scale}"] - 1
+        found |= severe_day <= days  # NaN, for never severe, is not
+    return found
 
 
 def _ends(shares: Array, patients: int) -> tuple[float, float]:

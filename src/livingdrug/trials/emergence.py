@@ -408,7 +408,8 @@ CHECKS: Mapping[str, Check] = {
             "dose-doubling", "Twice the dose",
             "What does a doubling of the dose change, in effect and in harm?",
             "plans",
-            "The same patients with lymphoma and three doses, each twice the one before.",
+            "The same patients with lymphoma and three doses, each twice the one before. The difference is that of the "
+            "last against the first, so of two doublings.",
             _dose_plans, _side_by_side((*SAFETY, "cmax", "orr", "cr")),
         ),
     )

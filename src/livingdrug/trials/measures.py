@@ -37,7 +37,7 @@ STATISTICS = Literal[
     "proportion", "median", "geometric mean", "arithmetic mean", "geometric CV", "standard deviation", "survival",
     "median time",
 ]  # fmt: skip
-COMPLETE = ("CR", "sCR")
+REACH = 0.9  # a curve that ends earlier than this part of a landmark says nothing about it: assumed
 
 
 class Measure(Declared):
@@ -101,9 +101,11 @@ def _responded(outcomes: Outcomes, measure: Measure) -> Flags:
 
 
 def _in_complete_response(outcomes: Outcomes, measure: Measure) -> Flags:
-    """In complete response on a day: reached by then and not progressed."""
+    """In complete response on a day: reached by then, and neither progressed, nor treated anew, nor dead."""
     day = math.inf if measure.day is None else measure.day
-    return (outcomes["cr_day"] <= day) & ~(outcomes["progression_day"] <= day)
+    ends = ("progression_day", "new_therapy_day", "death_day")
+    over = np.logical_or.reduce([outcomes[name] <= day for name in ends])
+    return (outcomes["cr_day"] <= day) & ~over
 
 
 def _left(reason: str) -> Callable[[Outcomes, Measure], Flags]:
@@ -142,11 +144,13 @@ SETS: Mapping[str, Callable[[Outcomes, Measure], Flags]] = {
     "with crs": lambda outcomes, measure: outcomes[f"crs_{measure.scale}"] >= 1,
     "with severe crs": lambda outcomes, measure: outcomes[f"crs_{measure.scale}"] >= 3,
     "with neuro": lambda outcomes, measure: outcomes[f"neuro_{measure.scale}"] >= 1,
-    "antigen known at relapse": lambda outcomes, _: (
-        (outcomes["relapse_antigen"] != "") & np.isfinite(outcomes["progression_day"])
+    "antigen known at relapse": lambda outcomes, measure: (
+        (outcomes["relapse_antigen"] != "")
+        & np.isfinite(outcomes["response_day"])
+        & (outcomes["progression_day"] <= _watched(outcomes, measure))
     ),
 }
-"""Analysis sets; "dose 450e6" is the set of a dose level."""
+"""Analysis sets; "dose 450e6" is the set of a dose level. A relapse follows a response, within the data cut."""
 
 
 def member(outcomes: Outcomes, measure: Measure) -> Flags:
@@ -255,13 +259,19 @@ def samples_of(
         curves = many_curves(day[rows], event[rows])
         if measure.statistic == "survival":
             assert measure.day is not None  # checked when it was declared
-            return 100 * curves.at(measure.day)[:, 0]
+            return np.where(_reached(day[rows], event[rows], measure.day), 100 * curves.at(measure.day)[:, 0], np.nan)
         return curves.median() / (DAYS_PER_MONTH if measure.unit == "months" else 1.0)
     if measure.statistic == "proportion":
         found = YES_NO[measure.of](outcomes, measure) if measure.of in YES_NO else outcomes[measure.of]
         numbers = np.where(inside, 100.0 * found, np.nan)
         return _mean(numbers[rows])
     return REDUCE[measure.statistic](np.where(inside, _column(outcomes, measure), np.nan)[rows])
+
+
+def _reached(day: Array, event: Flags, landmark: float) -> Flags:
+    """Return whether a curve tells of a landmark: somebody was watched until shortly before, or all had events."""
+    last = np.nan_to_num(day, nan=-np.inf).max(axis=1, initial=-np.inf)
+    return (last >= REACH * landmark) | (event | np.isnan(day)).all(axis=1)
 
 
 def _column(outcomes: Outcomes, measure: Measure) -> Array:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.streams import normal, uniform
-from livingdrug.trials.protocol import Sampling
+from livingdrug.trials.protocol import Sampling, Visits
 
-__all__ = ["on_day", "real_days", "samples", "summarise"]
+__all__ = ["dated_progression", "on_day", "real_days", "samples", "summarise"]
 
 Array = NDArray[np.float64]
 AREA_UNTIL = 28.0
@@ -40,6 +40,29 @@ def real_days(days: Array, window: float, ids: NDArray[np.uint64], seed: int, pu
     reach = np.maximum(window, LATE_PART * days)
     reach = np.minimum.reduce([reach, half_gap[:-1], half_gap[1:], days])  # what follows each other stays in order
     return days + reach * (2 * uniform(seed, ids, f"trial:days of {purpose}", days.size) - 1)
+
+
+def dated_progression(plan: Visits, visits: Array, ids: NDArray[np.uint64], seed: int, planned: Array) -> Array:
+    """Return the day of each progression as a trial dates it: on the visit's real day, or noticed since the one before.
+
+    Args:
+        plan: of the visits.
+        visits: their planned days, ascending, shape (visit,).
+        ids: patients.
+        seed: of the random streams.
+        planned: visit at which a progression is seen; a day that is none of a visit stays, infinity or NaN is never.
+
+    Returns:
+        Days, infinity for never, shape (patient,).
+    """
+    real, rows = real_days(visits, plan.window.value, ids, seed, "visits"), np.arange(ids.size)
+    place = np.minimum(np.searchsorted(visits, np.nan_to_num(planned, nan=np.inf)), visits.size - 1)
+    at_visit = visits[place] == planned
+    at = np.where(at_visit, real[rows, place], np.nan_to_num(planned, nan=np.inf))
+    before = np.where(place > 0, real[rows, np.maximum(place - 1, 0)], 0.0)
+    luck = uniform(seed, ids, "trial:noticed between visits", 2)
+    noticed = at_visit & (luck[:, 0] < plan.between.value)
+    return np.where(noticed, before + luck[:, 1] * (np.where(noticed, at, 1.0) - before), at)
 
 
 def samples(

@@ -2,6 +2,12 @@
 
 Every member of the ensemble simulates the trial with fresh trial effects. Diseases and products without a calibration
 trial vary besides, by the spread that ``population.free.between`` states. Comparator arms are their stated models.
+Each member has more patients of its own than the trial, and no replicate draws one of them twice, so the
+spread of all draws is that of parameters and of a trial of this size, and no more.
+
+Two things are not as the definition of a published trial has them. Who was lost before the infusion stands there, as
+the trial told it, so those numbers are no forecast and get no line. And its data cut is a guess: landmarks that fewer
+than half of the patients reach by then are of a later report, in which all were watched until the horizon.
 """
 
 from __future__ import annotations
@@ -14,8 +20,9 @@ from numpy.typing import NDArray
 
 from livingdrug.population.free import between
 from livingdrug.streams import normal
+from livingdrug.therapy.stated import Fixed
 from livingdrug.trials.calibration import fresh_trial_effects
-from livingdrug.trials.endpoint_names import endpoints_of
+from livingdrug.trials.endpoint_names import KINETIC_SUMMARIES, endpoints_of, flow_endpoints
 from livingdrug.trials.ensemble import Ensemble
 from livingdrug.trials.forecast import forecast_row
 from livingdrug.trials.measures import Measure, clock, in_set, samples_of
@@ -28,10 +35,13 @@ from livingdrug.workers import in_processes
 __all__ = ["predict_trials", "predicted_protocols", "prediction_settings"]
 
 Array = NDArray[np.float64]
-PATIENTS = 150
+PATIENTS = 150  # of each member
+POOL = 1.5  # and at least so many for each patient of the arm, so that replicates of a member differ
 REPLICATES = 10
 MEMBERS_AT_ONCE = 10
 FIRST_ID = 900_000_001
+KINETICS_CALIBRATED = ("ensign",)  # its kinetics are pooled with those of a calibration trial, so they are no forecast
+APART = 1_000_000  # between the seeds of the draws of two arms
 HAZARD_RATIOS = ("pfs", "efs", "os")
 
 
@@ -84,47 +94,63 @@ def predict_trials(
     rows: list[dict[str, Any]] = []
     for k, protocol in enumerate(protocols):
         parts = [done[k * len(groups) + g] for g in range(len(groups))]
-        rows += _rows(protocol, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
+        rows += _rows(protocol, {key: np.concatenate([part[key] for part in parts], axis=1) for key in parts[0]})
     return rows
 
 
 def _predicted(task: tuple[Mapping[str, Array], Protocol, NDArray[np.intp], int]) -> dict[tuple[str, str], Array]:
-    """Return draws from some members, (arm, endpoint) -> shape (member * replicate,)."""
+    """Return draws from some members and the patients behind each, (arm, endpoint) -> shape (2, member * replicate)."""
     settings, protocol, group, seed = task
     arms = {arm.name: _arm_pools(protocol, arm, settings, group, seed) for arm in protocol.arms}
     found: dict[tuple[str, str], Array] = {}
     for arm in protocol.arms:
-        for name, measure in _reported(protocol, arm).items():
-            parts = [
-                _draws(pool, protocol, arm, measure, seed + int(m))
-                for pool, m in zip(arms[arm.name], group, strict=True)
-            ]
-            found[arm.name, name] = np.concatenate(parts)
+        measures = _reported(protocol, arm)
+        later = _arm_pools(_watched_on(protocol), arm, settings, group, seed) if _late(protocol, measures) else []
+        for name, measure in measures.items():
+            of = later if name in _late(protocol, measures) else arms[arm.name]
+            parts = [_draws(pool, protocol, arm, measure, seed + int(m)) for pool, m in zip(of, group, strict=True)]
+            found[arm.name, name] = np.concatenate(parts, axis=1)
     if len(protocol.arms) == 2:
         for name in (each for each in HAZARD_RATIOS if each in protocol.follow_up.clocks):
             pairs = zip(*(arms[arm.name] for arm in _new_first(protocol)), group, strict=True)
             ratios = [_ratios(one, other, protocol, name, seed + int(m)) for one, other, m in pairs]
-            found["", f"{name} hazard ratio"] = np.concatenate(ratios)
+            values = np.concatenate(ratios)
+            found["", f"{name} hazard ratio"] = np.stack([values, np.full(values.size, protocol.size.enrolled)])
     return found
 
 
 def _arm_pools(
     protocol: Protocol, arm: Arm, settings: Mapping[str, Array], group: NDArray[np.intp], seed: int
 ) -> list[Outcomes]:
-    ids = FIRST_ID + int(group[0]) * PATIENTS + np.arange(group.size * PATIENTS)
+    each = max(PATIENTS, round(POOL * protocol.enrolled_in(arm)))
+    ids = FIRST_ID + int(group[0]) * each + np.arange(group.size * each)
     if arm.comparator:
         own: dict[str, Array] = {}
     else:
         of_members = prediction_settings(settings, protocol, arm, seed)
-        own = {name: np.repeat(np.asarray(values)[group], PATIENTS) for name, values in of_members.items()}
+        own = {name: np.repeat(np.asarray(values)[group], each) for name, values in of_members.items()}
     found = simulate_arm(protocol, arm, ids, seed, own, threads=1)
-    return [found.take(np.arange(k * PATIENTS, (k + 1) * PATIENTS)) for k in range(group.size)]
+    return [found.take(np.arange(k * each, (k + 1) * each)) for k in range(group.size)]
+
+
+def _watched_on(protocol: Protocol) -> Protocol:
+    """Return the trial as of a later report: all are watched until the horizon, but for drop-out."""
+    days = Fixed(value=protocol.follow_up.horizon_days, unit="day", note="all until the horizon")
+    return protocol.model_copy(update={"follow_up": protocol.follow_up.model_copy(update={"days": days})})
+
+
+def _late(protocol: Protocol, measures: Mapping[str, Measure]) -> set[str]:
+    """Return the landmarks that fewer than half of the patients reach by the data cut."""
+    middle = float(protocol.follow_up.days.quantile(0.5))
+    return {name for name, m in measures.items() if m.statistic == "survival" and (m.day or 0.0) > middle}
 
 
 def _reported(protocol: Protocol, arm: Arm) -> dict[str, Measure]:
     known = endpoints_of(protocol)
     if not arm.comparator:
-        return known
+        stated = set() if protocol.registered else set(flow_endpoints())
+        pooled = protocol.name in KINETICS_CALIBRATED
+        return {n: m for n, m in known.items() if n not in stated and not (pooled and m.of in KINETIC_SUMMARIES)}
     survival = ("survival", "median time")
     return {n: m for n, m in known.items() if m.statistic in survival or m.of in ("response", "complete response")}
 
@@ -134,11 +160,12 @@ def _size(protocol: Protocol, arm: Arm, pool: Outcomes, measure: Measure) -> int
 
 
 def _draws(pool: Outcomes, protocol: Protocol, arm: Arm, measure: Measure, seed: int) -> Array:
-    follow = protocol.follow_up
-    rows = draws(pool, measure, _size(protocol, arm, pool, measure), count=REPLICATES, seed=seed)
+    follow, size = protocol.follow_up, _size(protocol, arm, pool, measure)
+    rows = draws(pool, measure, size, count=REPLICATES, seed=seed, again=False)
     if not rows.size:
-        return np.full(REPLICATES, np.nan)
-    return samples_of(pool, measure, rows, follow.clocks, follow.clock_from)
+        return np.stack([np.full(REPLICATES, np.nan), np.zeros(REPLICATES)])
+    values = samples_of(pool, measure, rows, follow.clocks, follow.clock_from)
+    return np.stack([values, np.full(REPLICATES, size)])
 
 
 def _new_first(protocol: Protocol) -> tuple[Arm, Arm]:
@@ -152,9 +179,9 @@ def _ratios(one: Outcomes, other: Outcomes, protocol: Protocol, name: str, seed:
     from livingdrug.trials.comparisons import hazard_ratio
 
     follow, days, events, treated = protocol.follow_up, [], [], []
-    for pool, arm in zip((one, other), _new_first(protocol), strict=True):
+    for place, (pool, arm) in enumerate(zip((one, other), _new_first(protocol), strict=True)):
         measure = Measure(statistic="median time", of=name, among=("enrolled",))
-        rows = draws(pool, measure, protocol.enrolled_in(arm), count=REPLICATES, seed=seed)
+        rows = draws(pool, measure, protocol.enrolled_in(arm), count=REPLICATES, seed=seed + place * APART, again=False)
         day, event = clock(pool, name, follow.clocks, measure, follow.clock_from)
         days.append(day[rows])
         events.append(event[rows])
@@ -164,10 +191,10 @@ def _ratios(one: Outcomes, other: Outcomes, protocol: Protocol, name: str, seed:
 
 def _rows(protocol: Protocol, found: Mapping[tuple[str, str], Array]) -> list[dict[str, Any]]:
     rows = []
-    for (arm, name), values in found.items():
+    for (arm, name), (values, sizes) in found.items():
+        size = round(float(np.median(sizes)))
         if name.endswith("hazard ratio"):
             keys = {"trial": protocol.label, "arm": arm, "population": "randomised", "endpoint": name}
-            size = protocol.size.enrolled
             rows.append(forecast_row(values, size=size, statistic="hazard ratio", unit="1", **keys))
             continue
         measure = endpoints_of(protocol)[name]
@@ -176,6 +203,5 @@ def _rows(protocol: Protocol, found: Mapping[tuple[str, str], Array]) -> list[di
             "trial": protocol.label, "arm": arm, "population": measure.among[0], "endpoint": plain,
             "grading_scale": measure.scale,
         }  # fmt: skip
-        size = protocol.enrolled_in(protocol.arm(arm))
         rows.append(forecast_row(values, size=size, statistic=measure.statistic, unit=measure.unit, **keys))
     return rows

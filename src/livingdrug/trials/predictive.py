@@ -61,7 +61,8 @@ def coverage_table(
     rows = []
     for trial in names:
         for number, target in enumerate(expanded(targets(trial))):
-            rows.append({"trial": trial, **_line(target, found[trial][number])})
+            draws, bootstrap = found[trial]
+            rows.append({"trial": trial, **_line(target, draws[number], bootstrap[number])})
     return pd.DataFrame(rows)
 
 
@@ -73,7 +74,11 @@ def predict_targets(
     workers: int = 2,
     progress: Callable[[int, int], Any] | None = None,
 ) -> dict[str, Array]:
-    """Return the draws of each trial's targets, trial -> shape (target, member, replicate)."""
+    """Return the draws of each trial's targets, trial -> shape (2, target, member, replicate).
+
+    First replicates in which nobody stands twice: over all members they scatter as a trial of that size under uncertain
+    parameters. Then replicates with replacement: about their own member they scatter by the chance of that size alone.
+    """
     groups = np.array_split(np.arange(len(ensemble)), max(1, -(-len(ensemble) // MEMBERS_AT_ONCE)))
     tasks = []
     for trial in trials:
@@ -87,27 +92,29 @@ def predict_targets(
         if progress:
             progress(len(done), len(tasks))
     size = len(groups)
-    return {trial: np.concatenate([done[k * size + g] for g in range(size)], axis=1) for k, trial in enumerate(trials)}
+    return {trial: np.concatenate([done[k * size + g] for g in range(size)], axis=2) for k, trial in enumerate(trials)}
 
 
 def _predicted(task: tuple[Mapping[str, Array], str, NDArray[np.intp], int]) -> Array:
-    """Return draws of a trial's targets from some members, shape (target, member, replicate)."""
+    """Return draws of a trial's targets from some members, shape (2, target, member, replicate)."""
     settings, trial, group, seed = task
     protocol = Protocol.builtin(trial)
     found = pools(protocol, settings, PATIENTS, FIRST_ID + int(group[0]) * PATIENTS, seed=seed)
     own = list(zip(found, seed + group, strict=True))  # every member draws other patients
     return np.array([
-        [target_replicates(pool, each, protocol, count=REPLICATES, seed=int(luck)) for pool, luck in own]
-        for each in expanded(targets(trial))
+        [
+            [target_replicates(pool, each, protocol, count=REPLICATES, seed=int(k), again=again) for pool, k in own]
+            for each in expanded(targets(trial))
+        ]
+        for again in (False, True)
     ])  # fmt: skip
 
 
-def _line(target: Target, draws: Array) -> dict[str, Any]:
-    step = printed_step(target) if not is_share(target) else 1e-9
-    known = np.round(draws / step) * step if target.unit == "days" else draws
+def _line(target: Target, draws: Array, bootstrap: Array) -> dict[str, Any]:
+    known = _as_printed(target, draws)
     flat = known[~np.isnan(known)]
     low, middle, high = np.quantile(flat, [0.025, 0.5, 0.975], method="inverted_cdf") if flat.size else [np.nan] * 3
-    width, limit = _width(target, low, high, known)
+    width, limit = _width(target, low, high, _as_printed(target, bootstrap))
     tolerance = 0.5 * 10.0 ** -_decimals(target.value) if is_share(target) else 0.0
     inside = bool(low - tolerance <= target.value <= high + tolerance)
     return {
@@ -117,12 +124,17 @@ def _line(target: Target, draws: Array) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _as_printed(target: Target, draws: Array) -> Array:
+    step = printed_step(target)
+    return np.round(draws / step) * step if target.unit == "days" else draws
+
+
 def _decimals(value: float) -> int:
     text = f"{value:g}"
     return len(text.split(".")[1]) if "." in text else 0
 
 
-def _width(target: Target, low: float, high: float, draws: Array) -> tuple[float, float]:
+def _width(target: Target, low: float, high: float, bootstrap: Array) -> tuple[float, float]:
     """Return the width of the interval and its limit: percentage points for shares, logarithms for the others."""
     if is_share(target):
         ends = wilson(target.value / 100 * target.size, target.size)
@@ -131,19 +143,21 @@ def _width(target: Target, low: float, high: float, draws: Array) -> tuple[float
         low, high = (float(np.sqrt(np.log1p((end / 100) ** 2))) for end in (low, high))
     width = float(np.log(high / low)) if low > 0 else np.inf
     if target.measure.statistic in ("median", "median time"):
-        return width, 2 * _typical_width(draws)
+        return width, 2 * _typical_width(bootstrap)
+    if target.measure.statistic == "arithmetic mean" and target.sd:  # of a log-normal quantity with this variation
+        return width, 2 * 2 * Z95 * float(np.sqrt(np.log1p((target.sd / target.value) ** 2) / target.size))
     return width, 2 * 2 * Z95 * reported_width(target)
 
 
-def _typical_width(draws: Array) -> float:
+def _typical_width(bootstrap: Array) -> float:
     """Return the width that chance alone gives a median: its spread over the replicates of each member, pooled."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(draws)
+        logs = np.log(bootstrap)
         apart = logs - np.median(logs, axis=1, keepdims=True)
     known = apart[np.isfinite(apart)]
     if not known.size:
         return np.nan
-    factor = np.sqrt(draws.shape[1] / (draws.shape[1] - 1))  # the median of few replicates follows them
+    factor = np.sqrt(bootstrap.shape[1] / (bootstrap.shape[1] - 1))  # the median of few replicates follows them
     return float(np.diff(np.quantile(known, [0.025, 0.975]))[0]) * factor
 
 

@@ -242,6 +242,12 @@ class Registered(Declared):
     primary: Text
     endpoint: Text
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.updated > self.snapshot:
+            raise InputError(f"updated: {self.updated} lies after the day of the copy, {self.snapshot}")
+        return self
+
 
 class Protocol(Declared):
     """A trial of the twin; see ``docs/how-to/trial-definition.md`` for every key.

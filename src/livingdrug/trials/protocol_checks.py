@@ -20,6 +20,7 @@ HIGHEST_LIMIT = 1e6  # of an assay, in its unit; real ones are 1e4 times lower
 MOST_CELLS = 1e12  # in a dose: a thousand times more than was ever given
 HEAVY = 100.0  # kg
 SHARE_ERROR = 0.01  # between the shares of the arms and their sizes
+BLASTS, LEUKAEMIA = "marrow_blasts", ("b_all", "b_all_adult")
 LOSS_ERROR = 0.25  # of the enrolled, between those infused and what the losses leave
 
 
@@ -124,11 +125,16 @@ def _sizes(trial: Protocol) -> None:
 
 
 def _grading(trial: Protocol) -> None:
-    from livingdrug.clinic.management_rules import management_rules
+    from livingdrug.clinic.management_rules import management_rule, management_rules
     from livingdrug.trials.protocol import SCALES
 
     plan = trial.grading
     _named("grading.rule", "rule of management", plan.rule, management_rules())
+    if BLASTS in management_rule(plan.rule).needs and trial.disease not in LEUKAEMIA:
+        raise InputError(
+            f"grading.rule: {plan.rule!r} asks for blasts in the marrow, which {trial.disease} has not; it is a rule "
+            f"for {' and '.join(LEUKAEMIA)}"
+        )
     _named("grading.crs", "scale of cytokine release", plan.crs, SCALES["crs"])
     _named("grading.neuro", "scale of neurotoxicity", plan.neuro, SCALES["neuro"])
     for name in plan.also:

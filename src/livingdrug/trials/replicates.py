@@ -3,7 +3,9 @@
 A replicate draws as many patients as the trial had, with replacement, from the set that the number is about: the
 enrolled, the infused, the responders. The spread of replicates is then the sampling error of a trial of that size
 about the pool; the pool itself should be several times larger than the trial, since its own error is not in it.
-With ``apart=True`` replicates are blocks of patients of their own, which needs a pool of that many.
+With ``again=False`` nobody is drawn twice for a replicate: over many pools, one for each parameter set, the spread is
+then that of a trial of this size and no more, since the pools bring their own chance. With ``apart=True`` replicates
+are blocks of patients of their own, which needs a pool of that many.
 """
 
 from __future__ import annotations
@@ -28,7 +30,15 @@ __all__ = ["draws", "endpoint_table", "hazard_ratios", "interval"]
 
 
 def draws(
-    outcomes: Outcomes, measure: Measure, size: int, *, count: int = 1000, seed: int = 0, apart: bool = False
+    outcomes: Outcomes,
+    measure: Measure,
+    size: int,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    apart: bool = False,
+    again: bool = True,
+    among: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.intp]:
     """Return the rows of the patients of each replicate, shape (count, size); no rows if the set is empty.
 
@@ -41,20 +51,28 @@ def draws(
         count: replicates.
         seed: of the random streams.
         apart: every patient in one replicate only, in the order of the pool.
+        again: whether a patient may stand in a replicate more than once; if not, and the set is smaller than the
+            trial, all of it is taken as often as it fits, and the rest is drawn.
+        among: who of the pool may be drawn besides, shape (patient,); all unless given.
 
     Raises:
         InputError: the pool is too small for replicates of their own, or a number is not positive.
     """
     if size < 1 or count < 1:
         raise InputError(f"replicates need a size and a count of at least 1, got {size} and {count}")
-    pool = np.flatnonzero(in_set(outcomes, measure.among[0], measure))
+    inside = in_set(outcomes, measure.among[0], measure)
+    pool = np.flatnonzero(inside if among is None else inside & among)
     if apart:
         if pool.size < size * count:
             raise InputError(f"{count} replicates of {size} patients need {size * count}, the pool has {pool.size}")
         return pool[: size * count].reshape(count, size)
     if not pool.size:
         return np.empty((0, size), np.intp)
-    luck = uniform(seed, np.arange(count), f"replicates:{measure.among[0]}", size)
+    purpose = f"replicates:{measure.among[0]}"
+    if not again:
+        order = uniform(seed, np.arange(count), purpose, pool.size).argsort(axis=1)
+        return pool[np.tile(order, -(-size // pool.size))[:, :size]]
+    luck = uniform(seed, np.arange(count), purpose, size)
     return pool[np.minimum((luck * pool.size).astype(np.intp), pool.size - 1)]
 
 
@@ -84,6 +102,10 @@ def endpoint_table(
 ) -> pd.DataFrame:
     """Return every endpoint of a trial by arm: its value in the pool, and the interval over trials of its own size.
 
+    The column ``estimable`` is the share of those trials in which the number exists. A median that is not reached
+    does (infinite), and so does a hazard ratio with all events in one arm (0 or infinite); a hazard ratio without any
+    event, or a landmark that nobody reaches, does not, and a trial would report none.
+
     Args:
         outcomes: of all arms.
         trial: says which endpoints, and how many patients each arm had.
@@ -103,7 +125,7 @@ def endpoint_table(
         shown = [name for name in names if name in known and (not arm.comparator or _of_standard(known[name]))]
         rows += [_row(here, trial, arm.name, name, known[name], count, seed, level) for name in shown if len(here)]
     rows += [_ratio_row(outcomes, trial, name, count, seed, level) for name in _compared(outcomes, trial)]
-    return pd.DataFrame(rows, columns=["arm", "endpoint", "unit", "value", "low", "high", "size"])
+    return pd.DataFrame(rows, columns=["arm", "endpoint", "unit", "value", "low", "high", "size", "estimable"])
 
 
 def _compared(outcomes: Outcomes, trial: Protocol) -> tuple[str, ...]:
@@ -123,7 +145,8 @@ def hazard_ratios(
         outcomes: of both arms.
         trial: a trial of two arms.
         clock_name: pfs, efs or os.
-        count: replicates; 0 gives one ratio of all patients, shape (1,).
+        count: replicates; 0 gives one ratio of all patients, shape (1,). As Cox's method has it, the ratio is 0 or
+            infinite where all events fall in one arm, and NaN without any: trials report such a ratio as not estimable.
         seed: of the random streams.
     """
     from livingdrug.trials.comparisons import hazard_ratio
@@ -147,7 +170,8 @@ def hazard_ratios(
 def _ratio_row(
     outcomes: Outcomes, trial: Protocol, name: str, count: int, seed: int, level: float
 ) -> Mapping[str, Any]:
-    _, low, high = interval(hazard_ratios(outcomes, trial, name, count=count, seed=seed), level)
+    every = hazard_ratios(outcomes, trial, name, count=count, seed=seed)
+    _, low, high = interval(every, level)
     arms = " / ".join(arm.name for arm in trial.arms)
     found = float(hazard_ratios(outcomes, trial, name, count=0)[0])
     size = sum(trial.enrolled_in(arm) for arm in trial.arms)
@@ -159,7 +183,12 @@ def _ratio_row(
         "low": low,
         "high": high,
         "size": size,
+        "estimable": _estimable(every),
     }
+
+
+def _estimable(values: NDArray[np.float64]) -> float:
+    return float((~np.isnan(values)).mean()) if values.size else 0.0
 
 
 def _of_standard(measure: Measure) -> bool:
@@ -175,5 +204,9 @@ def _row(
     every = np.arange(len(here))[None, :]
     found = float(samples_of(here, measure, every, clocks, since)[0])
     rows = draws(here, measure, size, count=count, seed=seed)
-    _, low, high = interval(samples_of(here, measure, rows, clocks, since), level) if rows.size else (0, np.nan, np.nan)
-    return {"arm": arm, "endpoint": name, "unit": measure.unit, "value": found, "low": low, "high": high, "size": size}
+    drawn = samples_of(here, measure, rows, clocks, since) if rows.size else np.empty(0)
+    _, low, high = interval(drawn, level)
+    return {
+        "arm": arm, "endpoint": name, "unit": measure.unit, "value": found, "low": low, "high": high, "size": size,
+        "estimable": _estimable(drawn),
+    }  # fmt: skip

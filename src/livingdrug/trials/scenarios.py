@@ -22,6 +22,7 @@ from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.simulate import simulate_arm
 from livingdrug.trials.store import Store
+from livingdrug.trials.twin import FORMAT
 from livingdrug.workers import in_processes
 
 __all__ = ["Pool", "Scenario", "parameter_sets", "simulate_scenarios"]
@@ -173,9 +174,9 @@ def _tasks(
     threads: int | None, block: int, folder: str | Path | None,
 ) -> Iterator[_Task]:  # fmt: skip
     parts: dict[str, Any] = {
-        "trial": one.trial.model_dump(mode="json"), "arm": one.arm, "patients": patients, "seed": seed,
-        "model": "twin", "settings": {name: values.tolist() for name, values in settings.items()}, "days": days,
-        "body": _fingerprint(),
+        "format": FORMAT, "trial": one.trial.model_dump(mode="json"), "arm": one.arm, "patients": patients,
+        "seed": seed, "model": "twin", "settings": {name: values.tolist() for name, values in settings.items()},
+        "days": days, "body": _fingerprint(),
     }  # fmt: skip
     parts["hash"] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     store = Store.open(Path(folder) / one.slug, parts, block) if folder is not None else None

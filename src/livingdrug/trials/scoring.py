@@ -14,14 +14,14 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.errors import InputError, unknown_name
+from livingdrug.errors import InputError, nearest_names, unknown_name
 from livingdrug.trials.forecast import LEVELS, PERCENTAGES, QUANTILES, TWIN, Forecast, read_text
 from livingdrug.trials.wording import KEYS, plain_keys, plain_unit
 
@@ -34,9 +34,18 @@ Array = NDArray[np.float64]
 NEEDED = ("trial", "endpoint")
 NUMBERS = ("n", "N", "percent", "value")
 NOT_REACHED = ("nr", "ne", "not reached", "not estimable", "inf")
+MISSING = ("nan", "na", "n/a", "-", "–", "none", "null", "not reported", "missing")
+ROUNDED = 1.0  # percentage points by which a printed share may differ from its n of N
 LARGEST_FILE = 20_000_000  # bytes
 MOST_LINES = 100_000
+STATISTIC_WORDS = (
+    ("median", "median"), ("mean", "mean"), ("arithmetic mean", "mean"), ("geometric mean", "geometric mean"),
+    ("geo-mean", "geometric mean"), ("geometric cv", "geometric CV"), ("standard deviation", "standard deviation"),
+    ("hazard ratio", "hazard ratio"), ("correlation", "correlation"),
+)  # fmt: skip
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 365.25 / 12, "years": 365.25}
+GENERAL = ("arm", "grading_scale")
+"""Keys whose absence in a line of the forecast means: all of them."""
 SCORES = ("low90", "low50", "median", "high50", "high90", "place", "crps", "log_score")
 
 
@@ -90,11 +99,11 @@ def plain_scale(values: Array, percent: bool, size: float | Array) -> Array:
 def read_observed(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table of reported numbers: CSV with ``trial``, ``endpoint`` and ``percent``, ``value`` or n of N.
 
-    Optional columns: arm, population, timepoint, grading_scale, unit. ``value`` may be "NR" or "NE" (not reached). Any
-    other column is left alone.
+    Optional columns: arm, population, timepoint, grading_scale, unit, statistic. ``value`` may be "NR" or "NE" (not
+    reached). Any other column is left alone.
 
     Returns:
-        Columns: the keys, ``N``, ``observed``, ``unit``, ``line`` (of the file).
+        Columns: the keys, ``N``, ``observed``, ``unit``, ``statistic``, ``line`` (of the file).
 
     Raises:
         InputError: the file cannot be read, a column is missing, or a number is none; with its line.
@@ -103,13 +112,13 @@ def read_observed(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     source = Path(path).expanduser()
     rows = [_observed(row, f"{source}, line {line}") | {"line": line} for line, row in _rows(source)]
-    return pd.DataFrame(rows, columns=[*KEYS, "N", "observed", "unit", "line"])
+    return pd.DataFrame(rows, columns=[*KEYS, "N", "observed", "unit", "statistic", "line"])
 
 
 def _rows(source: Path) -> list[tuple[int, dict[str, str]]]:
     reader = csv.reader(read_text(source, LARGEST_FILE).splitlines(keepends=True), strict=True)
     try:
-        heads = [name.strip() for name in next(reader, [])]
+        heads = [_head(name) for name in next(reader, [])]
         for name in NEEDED:
             if name not in heads:
                 raise InputError(f"{source}: {unknown_name('column', name, heads)}; a table needs {', '.join(NEEDED)}")
@@ -131,25 +140,36 @@ def _rows(source: Path) -> list[tuple[int, dict[str, str]]]:
     return found
 
 
+def _head(name: str) -> str:
+    """Return the name of a column; capitals do not count where they tell nothing (n and N are two columns)."""
+    plain_name = name.strip().casefold()
+    return plain_name if plain_name in (*KEYS, "percent", "value", "unit", "statistic") else name.strip()
+
+
 def _observed(row: dict[str, str], where: str) -> dict[str, Any]:
     n, size, percent, value = (_number(row.get(name, ""), f"{where}, {name}", name) for name in NUMBERS)
+    share = 100 * n / (size or math.nan)
     for bad, text in (
         (percent < 0 or percent > 100, f"percent goes from 0 to 100, got {percent:g}"),
         (size < 1, f"N must be at least 1, got {size:g}"),
         (n < 0 or n > size, f"n must lie between 0 and N = {size:g}, got {n:g}"),
+        (abs(percent - share) > ROUNDED, f"percent is {percent:g}, but n of N is {n:g} of {size:g}"),
     ):
         if bad:
             raise InputError(f"{where}: {text}")
     unit = row.get("unit", "").split(";")[0].strip()
-    share = percent if not math.isnan(percent) else math.nan if not math.isnan(value) else 100 * n / size
+    share = percent if not math.isnan(percent) else math.nan if not math.isnan(value) else share
     observed, unit = (value, unit) if math.isnan(share) else (share, "%")
     texts = {key: row.get(key, "").strip() for key in KEYS}
-    return {**texts, "N": n if math.isnan(size) else size, "observed": observed, "unit": unit}
+    size = n if math.isnan(size) else size
+    return {**texts, "N": size, "observed": observed, "unit": unit, "statistic": row.get("statistic", "").strip()}
 
 
 def _number(text: str, where: str, name: str) -> float:
     plain_text = text.strip().casefold()
-    if not plain_text:
+    if name == "percent":
+        plain_text = plain_text.removesuffix("%").rstrip()
+    if not plain_text or plain_text in MISSING or (name != "value" and plain_text in NOT_REACHED):
         return math.nan
     if name == "value" and plain_text in NOT_REACHED:
         return math.inf
@@ -183,12 +203,19 @@ def score(forecast: Forecast, observed: pd.DataFrame) -> pd.DataFrame:
     found = []
     for forecaster, lines in forecast.table.groupby("forecaster", sort=False):
         records = lines.to_dict("records")
-        fits = _fitting([plain_keys(record) for record in records], reported)
-        taken = Counter(fit[0] for fit, row in zip(fits, reported, strict=True) if len(fit) == 1 and row["known"])
+        fits = _fitting([plain_keys(record) | {"family": family(record["statistic"])} for record in records], reported)
+        told: dict[int, dict[tuple[float, str], int]] = defaultdict(dict)  # line of the forecast -> number -> its line
         for row, fit in zip(reported, fits, strict=True):
-            rivals = taken[fit[0]] - 1 if len(fit) == 1 else 0
+            if len(fit) == 1 and row["known"]:
+                told[fit[0]].setdefault(_said(row), row["line"])
+        for row, fit in zip(reported, fits, strict=True):
+            numbers = told[fit[0]] if len(fit) == 1 and row["known"] else {}
             known = {"forecaster": forecaster, "line": row["line"], **{key: row[key] for key in KEYS}}
-            found.append(known | _judged([records[index] for index in fit], row, rivals))
+            judged = _judged([records[index] for index in fit], row, len(numbers) - 1)
+            first = numbers.get(_said(row), row["line"])
+            if first != row["line"] and len(numbers) == 1:
+                judged = _unscored(row) | {"note": f"the same number as line {first}; counted once"}
+            found.append(known | (judged if fit or forecaster != TWIN else judged | {"note": _why_none(records, row)}))
     columns = ["forecaster", "line", *KEYS, "unit", "observed", *SCORES, "in50", "in90", "note"]
     return pd.DataFrame(found, columns=columns)
 
@@ -202,21 +229,51 @@ def _fitting(lines: list[dict[str, str]], reported: list[dict[str, Any]]) -> lis
     for row in reported:
         asked = row["keys"]
         fits = [index for index in about[asked["trial"], asked["endpoint"]] if _fits(asked, lines[index])]
-        # those that fit word by word, blanks included, come before all others
-        found.append([index for index in fits if lines[index] == asked] or fits)
+        # those that fit word by word, blanks included, come before all others; then those of the same statistic
+        fits = [index for index in fits if all(lines[index][key] == asked[key] for key in KEYS)] or fits
+        kind = family(str(row.get("statistic", "")))
+        found.append([index for index in fits if lines[index]["family"] == kind] or fits if kind else fits)
     return found
 
 
+def family(statistic: str) -> str:
+    """Return one word for statistics that say the same with and without censoring; empty for unknown words.
+
+    Example:
+        >>> [family(text) for text in ("proportion", "median time", "mean (SD)", "geometric mean", "reported")]
+        ['percent', 'median', 'mean', 'geometric mean', '']
+    """
+    text = statistic.strip().casefold()
+    if text in (*PERCENTAGES, "percent", "percentage"):
+        return "percent"
+    for word, kind in STATISTIC_WORDS:
+        if text.startswith(word):
+            return kind
+    return ""
+
+
 def _fits(asked: dict[str, str], line: dict[str, str]) -> bool:
-    general = ("arm", "grading_scale")
-    return all(not asked[key] or line[key] == asked[key] or (key in general and not line[key]) for key in KEYS)
+    return all(not asked[key] or line[key] == asked[key] or (key in GENERAL and not line[key]) for key in KEYS)
+
+
+def _said(row: dict[str, Any]) -> tuple[float, str]:
+    return float(row["observed"]), plain_unit(row["unit"])
+
+
+def _unscored(row: dict[str, Any]) -> dict[str, Any]:
+    empty: dict[str, Any] = dict.fromkeys(SCORES, math.nan)
+    return {**empty, "unit": row["unit"], "observed": row["observed"], "in50": None, "in90": None, "note": ""}
 
 
 def _judged(lines: list[dict[str, Any]], row: dict[str, Any], rivals: int) -> dict[str, Any]:
-    empty: dict[str, Any] = dict.fromkeys(SCORES, math.nan)
-    result = {**empty, "unit": row["unit"], "observed": row["observed"], "in50": None, "in90": None, "note": ""}
+    result = _unscored(row)
     if len(lines) != 1:
-        return result | {"note": f"{len(lines)} lines of the forecast fit; say which" if lines else "no line fits"}
+        statistics = sorted({line["statistic"] for line in lines})
+        which = f"which statistic: {', '.join(statistics)}" if len(statistics) > 1 else "which"
+        return result | {"note": f"{len(lines)} lines of the forecast fit; say {which}" if lines else "no line fits"}
+    asked, given = family(str(row.get("statistic", ""))), family(lines[0]["statistic"])
+    if asked and asked != given:
+        return result | {"note": f"reported as {row['statistic']}, forecast as {lines[0]['statistic']}"}
     if rivals > 0:
         return result | {"note": f"{rivals + 1} reported numbers fit this line; keep one"}
     (line,) = lines
@@ -230,6 +287,27 @@ def _judged(lines: list[dict[str, Any]], row: dict[str, Any], rivals: int) -> di
     return result | {"unit": unit, "observed": value} | _scored(line, quantiles, value)
 
 
+def _why_none(records: list[dict[str, Any]], row: dict[str, Any]) -> str:
+    """Return why no line of the forecast fits a reported number, with the nearest names."""
+    asked = row["keys"]
+    here = [record for record in records if plain_keys(record)["trial"] == asked["trial"]]
+    if not here:
+        return f"no line fits: {_unknown('trial', row['trial'], [record['trial'] for record in records])}"
+    alike = [record for record in here if plain_keys(record)["endpoint"] == asked["endpoint"]]
+    if not alike:
+        return f"no line fits: {_unknown('endpoint', row['endpoint'], [record['endpoint'] for record in here])}"
+    for key in ("population", "timepoint", "arm", "grading_scale"):
+        values = sorted({plain_keys(record)[key] for record in alike})
+        if asked[key] and asked[key] not in values and not (key in GENERAL and "" in values):
+            return f"no line fits: {key} {asked[key]!r}; the forecast has {', '.join(repr(each) for each in values)}"
+    return "no line fits: its set of patients, time, arm and scale do not stand together in one line"
+
+
+def _unknown(what: str, asked: str, allowed: list[str]) -> str:
+    near = nearest_names(asked, sorted(set(allowed)))
+    return f"unknown {what} {asked!r}" + (f"; nearest: {', '.join(near)}" if near else "")
+
+
 def _missing(value: float) -> str:
     return "no number was reported" if math.isnan(value) else "the forecast has no number"
 
@@ -239,6 +317,8 @@ def _in_unit(value: float, unit: str, wanted: str) -> tuple[float, str]:
     first, last = plain_unit(unit), plain_unit(wanted)
     if first in DAYS and last in DAYS:
         return value * DAYS[first] / DAYS[last], wanted
+    if first in ("fraction", "proportion") and last == "%":
+        return 100 * value, wanted
     alike = first == last or not first or ("%" not in (first, last) and not last)
     return (value, wanted) if alike and not (last == "%" and not first) else (math.nan, unit)
 

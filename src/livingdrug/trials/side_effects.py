@@ -33,25 +33,28 @@ MASKED = 2.0  # days after tocilizumab for which nobody calls an episode over: a
 def episode(days: Array, ill: NDArray[np.bool_], treated: NDArray[np.bool_] | None = None) -> tuple[Array, Array]:
     """Return first and last day of each patient's first episode, NaN for none.
 
+    An episode goes on from round to round; a round without a grade ends it, unless a grade is back within a day.
+
     Args:
         days: of the rounds, ascending, shape (round,).
         ill: shape (patient, round).
         treated: where a drug was given that hides signs, shape (patient, round); an episode goes on for two days.
 
     Example:
-        >>> start, end = episode(np.array([1.0, 2.0, 3.0, 6.0]), np.array([[False, True, True, True]]))
+        >>> start, end = episode(np.array([1.0, 2.0, 3.0, 5.0, 6.0]), np.array([[0, 1, 1, 0, 1]], bool))
         >>> start.tolist(), end.tolist()
         ([2.0], [3.0])
     """
     start, end = np.full(ill.shape[0], np.nan), np.full(ill.shape[0], np.nan)
-    dosed = np.full(ill.shape[0], -np.inf)
+    dosed, before = np.full(ill.shape[0], -np.inf), -np.inf
     for k, day in enumerate(days):
         here = ill[:, k]
+        near = (day - end <= GAP + 1e-9) | (end == before)
         if treated is not None:
             dosed = np.where(treated[:, k], day, dosed)
-            here = here | (np.isfinite(start) & (day - dosed <= MASKED + 1e-9) & (day - end <= GAP + 1e-9))
+            here = here | (np.isfinite(start) & (day - dosed <= MASKED + 1e-9) & near)
         start = np.where(here & np.isnan(start), day, start)
-        end = np.where(here & (np.isnan(end) | (day - end <= GAP + 1e-9)), day, end)
+        end, before = np.where(here & (np.isnan(end) | near), day, end), day
     return start, end
 
 

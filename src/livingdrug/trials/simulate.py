@@ -17,9 +17,10 @@ from livingdrug.clinic.management_rules import CLASSES
 from livingdrug.errors import InputError
 from livingdrug.patients import Patients
 from livingdrug.streams import seed_words, uniform
+from livingdrug.therapy.monitoring_support import ACTIONS
 from livingdrug.trials import hazards as risk
 from livingdrug.trials.enrolment import Waited, growth_while_waiting, wait
-from livingdrug.trials.observed import on_day, real_days, samples, summarise
+from livingdrug.trials.observed import dated_progression, on_day, real_days, samples, summarise
 from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Arm, Protocol
 from livingdrug.trials.side_effects import (
@@ -38,17 +39,12 @@ Ids = NDArray[np.uint64]
 NEVER = np.inf
 SAFETY_SCALES = ("astct-crs", "astct-icans")
 COURSES = (
-    "tumour_positive", "tumour_negative", "neutrophils", "platelets", "haemoglobin", "absolute_lymphocyte_count",
-    "b_cells_blood", "infection_hazard",
+    "tumour_positive", "tumour_negative", "neutrophils", "platelets", "absolute_lymphocyte_count", "b_cells_blood",
+    "infection_hazard",
 )  # fmt: skip
 LOW_NEUTROPHILS, LOW_PLATELETS = 1000.0, 50_000.0  # below: grade 3 of CTCAE, cell/uL
-SUPPORT = {
-    "g_csf": ("neutrophils", 500.0),
-    "platelet_transfusion": ("platelets", 20_000.0),
-    "red_cell_transfusion": ("haemoglobin", 7.0),
-}
-"""Support -> (count, below which it is given from day 5 to 60); usual limits, recalled."""
-SUPPORT_DAYS = (5.0, 60.0)
+LATER_ROUNDS = (35.0, 42.0, 49.0, 56.0)
+"""Days of the rounds after the fourth week: once a week to the eighth, for which labels warn of late events."""
 REMISSION_WINDOW = 91.0  # days in which leukaemia must come into remission, as in the clinic's rule efs_b_all
 B_CELLS_BACK = 20.0  # cell/uL; assumed, trials used 1 to 3 % of lymphocytes
 ANTIGEN_TELLS = 0.5  # a relapse counts as negative from this share of cells without the antigen: assumed
@@ -103,7 +99,7 @@ def _standard(protocol: Protocol, arm: Arm, ids: Ids, seed: int, last: float) ->
     from livingdrug.trials.comparators import comparator
 
     visits = np.asarray([day for day in protocol.visits.days if day <= last])
-    drawn = comparator(arm.comparator).draw(ids, seed, visits, arm.crossover.value)
+    drawn = comparator(arm.comparator).draw(ids, seed, visits, arm.crossover.value, protocol.visits)
     ill = disease(protocol.disease).with_columns(protocol.columns).draw(ids, seed)
     ends = _ends(protocol, ids, seed, drawn["death_day"], _drop_out(protocol, ids, seed), last)
     return {
@@ -227,14 +223,15 @@ class Treated:
     settings: Mapping[str, ArrayLike]
     last: float
     solver: Mapping[str, Any]
+    support: tuple[str, ...] = tuple(ACTIONS)
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of the infused, shape (patient,)."""
         self.course()
-        early, grades = self.early_events(), self.side_effects()
-        events = self.events(early)
+        events = self.events(self.early_events())
         solved = {"solved": np.asarray(self.solution.status) == 0}
-        return {**solved, **self.dose_columns(), **grades, **self.counts(), **events, **self.kinetics(events)}
+        ward = {**self.side_effects(events["last_followed_day"]), **self.counts()}
+        return {**solved, **self.dose_columns(), **ward, **events, **self.kinetics(events)}
 
     def course(self) -> None:
         """Solve the body, with rounds of the ward."""
@@ -254,11 +251,22 @@ class Treated:
         self.days = self.grid()
         self.watched = monitor(
             parameters, self.doses, self.days, weight_kg=self.ill["weight_kg"], rule=trial.grading.rule,
+            rounds=self.rounds(), support=self.support, findings=self.findings(),
             outputs=(*COURSES, trial.sampling.output), patient_ids=ids, seed=self.seed, threads=self.solver["threads"],
             rtol=self.solver["rtol"] or LOOSE,
             keep=SIGNS, scales=self.scales(), extremes={"peak": Extreme(trial.sampling.output, "max")},
         )  # fmt: skip
         self.solution = self.watched.solution
+
+    def rounds(self) -> tuple[float, ...]:
+        """Return the days of the rounds: those that the rule needs for four weeks, then once a week."""
+        from livingdrug.therapy.monitoring import rounds_for
+
+        return tuple(day for day in (*rounds_for(self.protocol.grading.rule), *LATER_ROUNDS) if day <= self.last)
+
+    def findings(self) -> dict[str, Array]:
+        """Return what some rules ask for beside the rounds: percent of blasts in the marrow, in leukaemia."""
+        return {"marrow_blasts": 100.0 * self.ill["marrow_blasts"]} if self.criteria() == "b_all" else {}
 
     def scales(self) -> tuple[str, ...]:
         """Return every scale graded at rounds: the trial's, and those that say how severe side effects are."""
@@ -282,31 +290,29 @@ class Treated:
         )
         return {"dose_cells": self.cells, "dose_level": named}
 
-    def side_effects(self) -> dict[str, Any]:
-        """Return grades on the trial's scales, drugs and support."""
-        days, grades = self.watched.rounds, self.watched.grades
-        hidden = self.watched.given[:, :, CLASSES.index("tocilizumab")] > 0
+    def side_effects(self, end: Array) -> dict[str, Any]:
+        """Return grades on the trial's scales, drugs and support, up to the last day under watch, shape (patient,)."""
+        days, watched = self.watched.rounds, self.watched
+        here = days[None, :] <= end[:, None]
+        graded = here & (days >= 0)
+        hidden = here & (watched.given[:, :, CLASSES.index("tocilizumab")] > 0)
         found: dict[str, Any] = {}
         for syndrome, names in self.protocol.scales.items():
             for name in names:
-                at_rounds = terms_grade(self.watched.signs) if name in BY_TERMS else grades[name]
-                found |= scale_outcomes(syndrome, name, days, at_rounds, hidden)
-        brain = grades["astct-icans"].max(axis=1, initial=0).astype(float)
-        return {**found, **support_outcomes(self.watched.signs, self.watched.given, brain)}
+                at_rounds = terms_grade(watched.signs) if name in BY_TERMS else watched.grades[name]
+                found |= scale_outcomes(syndrome, name, days, np.where(graded, at_rounds, 0).astype(np.int8), hidden)
+        brain = np.where(graded, watched.grades["astct-icans"], 0).max(axis=1, initial=0).astype(float)
+        signs = {name: np.where(here, values, np.nan) for name, values in watched.signs.items()}
+        support = {name: (here & (amount > 0)).any(axis=1) for name, amount in watched.supported.items()}
+        return {**found, **support, **support_outcomes(signs, watched.given * here[:, :, None], brain)}
 
     def counts(self) -> dict[str, Any]:
-        """Return low counts on day 28, the support that low counts ask for, and the end of B-cell aplasia."""
-        times = self.solution.times
-        early = (times >= SUPPORT_DAYS[0]) & (times <= SUPPORT_DAYS[1])
-        support = {
-            name: (self.solution[output][:, early] < limit).any(axis=1) for name, (output, limit) in SUPPORT.items()
-        }
+        """Return low counts on day 28, and the end of B-cell aplasia."""
         cells = self.solution["b_cells_blood"]
         low = np.logical_or.accumulate(cells < B_CELLS_BACK, axis=1)
         back = low & (cells >= B_CELLS_BACK) & (self.solution.times >= 28.0)[None, :]
         end = np.where(back.any(axis=1), self.solution.times[back.argmax(axis=1)], np.nan)
         return {
-            **support,
             "neutropenia_day28": self.on(28.0, "neutrophils") < LOW_NEUTROPHILS,
             "thrombocytopenia_day28": self.on(28.0, "platelets") < LOW_PLATELETS,
             "b_cell_aplasia_end_day": end,
@@ -389,16 +395,11 @@ class Treated:
         plan, ids, rows = self.protocol.visits, self.ill.ids, np.arange(len(self.ill))
         real = real_days(visits, plan.window.value, ids, self.seed, "visits")
 
-        def day(planned: Array) -> tuple[Array, NDArray[np.intp]]:
+        def day(planned: Array) -> Array:
             place = np.minimum(np.searchsorted(visits, np.nan_to_num(planned, nan=NEVER)), visits.size - 1)
-            return np.where(np.isfinite(planned), real[rows, place], NEVER), place
+            return np.where(np.isfinite(planned), real[rows, place], NEVER)
 
-        at, place = day(progression)
-        before = np.where(place > 0, real[rows, np.maximum(place - 1, 0)], 0.0)
-        luck = uniform(self.seed, ids, "trial:noticed between visits", 2)
-        noticed = np.isfinite(at) & (luck[:, 0] < plan.between.value)
-        at = np.where(noticed, before + luck[:, 1] * (np.where(noticed, at, 1.0) - before), at)
-        return day(response)[0], day(complete)[0], at
+        return day(response), day(complete), dated_progression(plan, visits, ids, self.seed, progression)
 
     def response_columns(self, seen: Any, response: Array, complete: Array, progression: Array) -> dict[str, Any]:
         """Return best response, residual disease, and what a relapse was like."""

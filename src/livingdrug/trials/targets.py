@@ -21,6 +21,7 @@ from pydantic import Field
 
 from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
+from livingdrug.trials.endpoint_names import KINETIC_SUMMARIES
 from livingdrug.trials.measures import Measure, samples_of, value
 from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Protocol
@@ -66,6 +67,11 @@ class Target(Declared):
     source: Text
     note: Text = ""
     measure: Measure
+
+    @property
+    def of_known(self) -> bool:
+        """Whether its size counts patients who have the number: tables of kinetics leave out who has none."""
+        return self.measure.of in KINETIC_SUMMARIES
 
     @property
     def counted(self) -> bool:
@@ -130,10 +136,11 @@ def target_value(outcomes: Outcomes, target: Target, protocol: Protocol) -> floa
 
 
 def target_replicates(
-    outcomes: Outcomes, target: Target, protocol: Protocol, *, count: int = 1000, seed: int = 0
+    outcomes: Outcomes, target: Target, protocol: Protocol, *, count: int = 1000, seed: int = 0, again: bool = True
 ) -> NDArray[np.float64]:
     """Return a target's number in many trials of its own size, shape (count,); see ``replicates.draws``."""
-    rows = draws(outcomes, target.measure, target.size, count=count, seed=seed)
+    known = np.isfinite(outcomes[target.measure.of]) if target.of_known else None
+    rows = draws(outcomes, target.measure, target.size, count=count, seed=seed, again=again, among=known)
     if not rows.size:
         return np.full(count, np.nan)
     return samples_of(outcomes, target.measure, rows, protocol.follow_up.clocks, protocol.follow_up.clock_from)

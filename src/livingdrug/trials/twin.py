@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "TwinOutcome", "arm_ids", "run_twin"]
 
 BLOCK = 4_000
-FORMAT = 1
+FORMAT = 2  # of the blocks: rises when the same configuration gives other numbers
 MOST_PATIENTS = 10_000_000
 ARM_STRIDE = 1_000_000_000  # identifiers of the second arm begin here: patients of arms share no luck
 Ids = NDArray[np.uint64]
@@ -165,6 +165,8 @@ def _solved(
         number for number, task in enumerate(tasks) if task.store is None or not task.store.path(task.ids).exists()
     ]
     done = sum(task.last - task.first + 1 for number, task in enumerate(tasks) if number not in set(waiting))
+    if progress and done:
+        progress(done, patients)
     yield from ((number, None) for number in range(len(tasks)) if number not in set(waiting))
     for place, outcomes in in_processes(_solve, [tasks[number] for number in waiting], workers):
         task = tasks[waiting[place]]
