@@ -560,7 +560,7 @@ def test_saem_knows_its_errors_where_predictions_have_kinks() -> None:
     parameters: dict[str, Estimate | float] = {n: Estimate(1.2 * v, lognormal(0.7)) for n, (v, _) in true.items()}
     parameters |= {"persistent_fraction": 0.0079, "decline": 0.0032}
     model = StatisticalModel(expansion_contraction(), parameters, Endpoint("car_t_transgene_blood", log_additive(0.6)))
-    found = fit(model, data, "saem", seed=1, saem=SaemSettings(150, 100, chains=5), importance=800)
+    found = fit(model, data, "saem", seed=1, saem=SaemSettings(150, 200, chains=5), importance=800)
     assert found.converged_, found.verdict_
     assert found.minus2ll_se_ < 1.0
     assert found.nodes_ is not None

@@ -246,7 +246,7 @@ def _run_saem(problem: Problem, theta: Reals, options: _Options) -> _Run:
     nodes = importance_nodes(problem, theta, options.importance, options.seed, run.chains.guess(), run.posterior())
     value = -2 * float(nodes.loglik(theta).sum())
     message = "all iterations were done" if done else "stopped before the end"
-    return _Run(theta, done, run.iteration, message, value, nodes, np.array(run.trace), run)
+    return _Run(theta, done, run.iteration, message, value, nodes, run.course(), run)
 
 
 # -- finishing --------------------------------------------------------------------------------------------------------

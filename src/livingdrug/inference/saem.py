@@ -168,6 +168,15 @@ class Saem:
         later = done - int(self.settings.smoothing * (1 - AVERAGED))
         return self.theta.copy() if later < 1 else np.mean(self.trace[-later:], axis=0)
 
+    def course(self) -> Reals:
+        """Theta after each iteration, in the averaged ones the mean so far, so that it ends at the estimate."""
+        found, first = np.array(self.trace), self.settings.exploring + int(self.settings.smoothing * (1 - AVERAGED))
+        if len(found) <= first:
+            return found
+        averaged = np.cumsum(found[first:], axis=0)
+        found[first:] = averaged / np.arange(1, len(averaged) + 1)[:, None]
+        return found
+
     # -- parameters ---------------------------------------------------------------------------------------------------
     def _average(self, gain: float) -> None:
         place = self.chains.place
