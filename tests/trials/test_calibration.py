@@ -122,8 +122,9 @@ def test_an_ensemble_comes_back_from_its_file(done, tmp_path):
     with pytest.raises(InputError, match="never written over"):
         save_ensemble(done[1].ensemble, {}, path)
     changed = path.read_text()
+    other = "8" if changed[-10] == "9" else "9"
     with pytest.raises(InputError, match="hash"):
-        parse_ensemble("one", changed[:-10] + "9" + changed[-9:])
+        parse_ensemble("one", changed[:-10] + other + changed[-9:])
 
 
 def test_the_shipped_ensemble_has_a_hundred_sets_and_says_how_it_was_made():

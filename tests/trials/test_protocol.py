@@ -86,20 +86,20 @@ def test_attrition_is_what_the_record_says(shared_data, name, printed):
         (ZUMA_7, 'comparator = "lbcl_second_line"', 'comparator = "lbcl"', "unknown comparator 'lbcl'"),
         (ZUMA_7, 'comparator = "lbcl_second_line"\n', "", "needs either a product or a comparator"),
         (ZUMA_7, "share = 0.501393", "share = 0.7", "the shares must add up to 1"),
-        (ZUMA_7, 'name = "standard"', 'name = "Axi-Cel"', r"line 32: arms.1.name: each arm needs a name of its own"),
-        (ZUMA_7, 'name = "standard"', 'name = "axi-cel "', r"line 32: arms.1.name: .*without spaces at its ends"),
+        (ZUMA_7, 'name = "standard"', 'name = "Axi-Cel"', r"line 33: arms.1.name: each arm needs a name of its own"),
+        (ZUMA_7, 'name = "standard"', 'name = "axi-cel "', r"line 33: arms.1.name: .*without spaces at its ends"),
         (ZUMA_7, 'name = "standard"', 'name = ""', "arms.1.name: a name is expected"),
         (ZUMA_7, 'name = "standard"', 'name = "a\\u202Eb"', r"arms.1.name: the character U\+202E cannot be printed"),
         (ZUMA_7, 'comparator = "lbcl_second_line"', 'comparator = "myeloma_triple_exposed"',
-         "line 33: arms.1.comparator: .* is a treatment of myeloma, but .* enrols lbcl; allowed: .*lbcl_second_line"),
+         "line 34: arms.1.comparator: .* is a treatment of myeloma, but .* enrols lbcl; allowed: .*lbcl_second_line"),
         (ZUMA_7, 'comparator = "lbcl_second_line"', 'comparator = "lbcl_second_line"\nindication = "lbcl"',
-         "line 31: arms.1: arm 'standard' is a comparator: it has no indication"),
+         "line 32: arms.1: arm 'standard' is a comparator: it has no indication"),
         (ZUMA_7, 'indication = "lbcl_second_line"',
          'indication = "lbcl_second_line"\ncrossover = { value = 0.5, unit = "fraction", note = "x" }',
          "arms.0: arm 'axi-cel' has a product: crossover belongs to the comparator"),
-        (ZUMA_7, "enrolled = 180", "enrolled = 90", "line 29: arms.0.enrolled: 90 of 359 enrolled are not the share"),
-        (ZUMA_7, "enrolled = 180", "enrolled = 181", "line 21: size.enrolled: 359, but the arms have 360"),
-        (ZUMA_7, "infused = 170", "infused = 200", "line 22: size.infused: 200, but only 180 are enrolled"),
+        (ZUMA_7, "enrolled = 180", "enrolled = 90", "line 30: arms.0.enrolled: 90 of 359 enrolled are not the share"),
+        (ZUMA_7, "enrolled = 180", "enrolled = 181", "line 22: size.enrolled: 359, but the arms have 360"),
+        (ZUMA_7, "infused = 170", "infused = 200", "line 23: size.infused: 200, but only 180 are enrolled"),
         (ELIANA, "infused = 79", "infused = 10", "size.infused: 10, but of 97 enrolled the losses .* leave 79"),
         (ELIANA, "enrolled = 97", "enrolled = 9999999999999999999999", "line 18: size.enrolled"),
         (ELIANA, "response_by = 91", "response_by = 5", "response_by: day 5 comes before the first visit on day 28"),
@@ -147,7 +147,7 @@ def test_an_arm_without_patients(tmp_path):
     )
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"line 34: arms.1.share: 0.001 of 359 enrolled is an arm without patients"):
+    with pytest.raises(InputError, match=r"line 35: arms.1.share: 0.001 of 359 enrolled is an arm without patients"):
         Protocol.read(path)
 
 

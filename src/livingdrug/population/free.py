@@ -9,7 +9,7 @@ Example:
     >>> [parameter.name for parameter in free_parameters()][:2], len(free_parameters()) <= 30
     (['expansion:b_all', 'expansion:lbcl'], True)
     >>> between("fl", "tisa_cel")
-    {'expansion:fl': 0.3, 'killing:fl': 0.3, 'cytokine_gain:fl': 0.3}
+    {'expansion:fl': 0.6, 'killing:fl': 0.6, 'cytokine_gain:fl': 0.3}
 """
 
 from __future__ import annotations
