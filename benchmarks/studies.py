@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from livingdrug.errors import FitError
 from livingdrug.inference.closed_form import expansion_contraction
 from livingdrug.inference.data import EventData
 from livingdrug.inference.estimation import fit
-from livingdrug.inference.residual import log_additive
+from livingdrug.inference.residual import combined, log_additive
 from livingdrug.inference.saem import SaemSettings
 from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
 from livingdrug.library.stein2019 import Stein2019, spreads, transgene
@@ -35,7 +36,8 @@ SPREADS = {name: spread.sd for name, spread in spreads().items()}
 RESIDUAL = 0.56  # stein2019, table 1: constant on the scale of natural logarithms
 DAYS = np.array([2.0, 4, 7, 9, 11, 14, 17, 21, 28, 60, 90, 180, 270, 365, 545, 730])  # assumed, as trials sample
 LIMIT = 50.0  # copies per ug; assumed
-METHODS = ("M3", "M1", "M5", "M6")
+METHODS = ("M3", "M1", "M5", "M6", "M7")
+ON_LOGS = METHODS[:4]  # M7 puts zero, which has no logarithm: it is fitted with a residual that allows zero
 NORMAL_95 = 1.959964
 PAGE = Path(__file__).parents[1] / "docs" / "fit-studies.md"
 STORE = Path(__file__).parents[1] / "build" / "studies.jsonl"
@@ -67,7 +69,8 @@ def simulate(replicate: int, subjects: int) -> EventData:
 def model(method: str) -> StatisticalModel:
     """The model that is fitted, from first guesses that are not the truth."""
     parameters = {name: Estimate(1.3 * TYPICAL[name], lognormal(0.7)) for name in NAMES}
-    return StatisticalModel(expansion_contraction(), parameters, Endpoint(OUTPUT, log_additive(0.8), blq=method))
+    residual = log_additive(0.8) if method in ON_LOGS else combined(LIMIT / 2, 0.6)
+    return StatisticalModel(expansion_contraction(), parameters, Endpoint(OUTPUT, residual, blq=method))
 
 
 def truth() -> dict[str, float]:
@@ -88,7 +91,11 @@ def fit_once(replicate: int, method: str, study: Study) -> dict[str, Any]:
     start = time.process_time()
     data = informed(simulate(replicate, study.subjects), method)
     settings = SaemSettings(study.exploring, study.smoothing, study.chains)
-    found = fit(model(method), data, "saem", seed=replicate, saem=settings)
+    try:
+        found = fit(model(method), data, "saem", seed=replicate, saem=settings)
+    except FitError as error:  # nothing came of it, which is a finding too
+        said = {"estimates": {}, "errors": None, "converged": False, "verdict": str(error)}
+        return {"replicate": replicate, "method": method, **said, "seconds": time.process_time() - start}
     errors = None if found.standard_errors_ is None else dict(found.standard_errors_)
     return {
         "replicate": replicate, "method": method, "estimates": dict(found.estimates_), "errors": errors,
@@ -133,7 +140,7 @@ class Found:
 
 def judged(records: Iterable[dict[str, Any]], method: str) -> dict[str, Found]:
     """Bias, scatter and cover of each parameter; intervals are made on the scale of logarithms."""
-    rows, found = [one for one in records if one["method"] == method], {}
+    rows, found = [one for one in records if one["method"] == method and one["estimates"]], {}
     for name, value in truth().items():
         estimates = np.array([one["estimates"][name] for one in rows])
         relative = np.array(
@@ -150,9 +157,9 @@ def judged(records: Iterable[dict[str, Any]], method: str) -> dict[str, Found]:
     return found
 
 
-def page(records: list[dict[str, Any]], study: Study) -> str:
-    """The page of the docs."""
-    methods = [m for m in METHODS if any(one["method"] == m for one in records)]
+def page(records: list[dict[str, Any]], study: Study, note: str = "") -> str:
+    """The page of the docs; ``note`` is a sentence on where the fits come from."""
+    methods = [m for m in ON_LOGS if any(one["method"] == m for one in records)]
     counts = {m: sum(one["method"] == m for one in records) for m in methods}
     tables = {m: judged(records, m) for m in methods}
     words = {name: f"`{name}`" for name in truth()} | {"a": "residual (log scale)"}
@@ -168,8 +175,25 @@ def page(records: list[dict[str, Any]], study: Study) -> str:
     return PAGE_TEXT.format(
         table="\n".join(lines), subjects=study.subjects, days=", ".join(f"{d:g}" for d in DAYS), limit=LIMIT,
         below=100 * below, counts=", ".join(f"{m} {n}" for m, n in counts.items()), without=without,
-        exploring=study.exploring, smoothing=study.smoothing, chains=study.chains,
+        exploring=study.exploring, smoothing=study.smoothing, chains=study.chains, note=note,
+        zeros=zeros(records),
     )  # fmt: skip
+
+
+def zeros(records: list[dict[str, Any]]) -> str:
+    """What became of the fits by M7, in a sentence."""
+    fits = [one for one in records if one["method"] == "M7"]
+    if not fits:
+        return "Not fitted here: zero has no logarithm, and this model scatters on that scale."
+    ended = [one["estimates"] for one in fits if one["estimates"]]
+    middle = {n: float(np.median([each[n] for each in ended])) for n in truth() if n != "a"}
+    said = ", ".join(
+        f"`{n}` {middle[n]:.3g} (truth {truth()[n]:g})" for n in ("fold_expansion", "sd(persistent_fraction)")
+    )
+    return (
+        f"Zero has no logarithm, so it was fitted with an additive and proportional residual: {len(fits)} trials, of "
+        f"which {sum(one['converged'] for one in fits)} converged; medians of the last values: {said}."
+    )
 
 
 PAGE_TEXT = """# Does a fit find the truth again?
@@ -185,7 +209,7 @@ patients and residual; {subjects} patients per trial; blood on days {days}; valu
 reported as "below the limit" ({below:.0f} % of the samples). Days and limit are assumed, in the manner of the trials.
 Fits: SAEM with {exploring} + {smoothing} iterations and {chains} chains, started 30 % off in every typical value;
 intervals from the observed information, on the scale of logarithms. Simulated trials: {counts}. Fits by M3 without
-intervals: {without}.
+intervals: {without}. {note}
 
 {table}
 
@@ -194,7 +218,7 @@ intervals: {without}.
 - **M3** counts a value below the limit by the chance that it lies there: what livingdrug does unless told otherwise.
 - **M1** leaves such values out.
 - **M5** puts half of the limit in their place; **M6** does so for the first of a run and leaves out the others.
-- **M7** puts zero in their place. It cannot be shown: zero has no logarithm, and this model scatters on that scale.
+- **M7** puts zero in their place. {zeros}
 
 *Not for clinical use.*
 """
@@ -208,11 +232,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--note", default="", help="a sentence for the page on where the stored fits come from")
     options = parser.parse_args()
     study = Study()
     for left in run_study(options.store, options.replicates, options.methods, study, options.workers):
         print(f"  {left} fits left", file=sys.stderr, flush=True)
-    options.page.write_text(page(stored(options.store), study))
+    options.page.write_text(page(stored(options.store), study, options.note))
 
 
 if __name__ == "__main__":

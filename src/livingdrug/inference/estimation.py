@@ -164,7 +164,7 @@ def fit(
     except np.linalg.LinAlgError as error:
         raise FitError(
             f"fit of {model.structure.name} by {method}: a matrix became singular ({error}); try other first guesses, "
-            "fewer random effects, or method='saem'"
+            f"fewer random effects{'' if method == 'saem' else ', or method=' + repr('saem')}"
         ) from error
 
 
