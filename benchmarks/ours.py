@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.measure import Run, Stopwatch
 from benchmarks.problems import PROBLEMS, Problem
 from livingdrug.engine.compile import compile_kernel
-from livingdrug.engine.lowering import Request
+from livingdrug.engine.layout import Request
 from livingdrug.engine.solve import Solution, solve
 
 NAME = "livingdrug"

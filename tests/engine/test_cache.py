@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from livingdrug.engine import compile as compiling
-from livingdrug.engine.lowering import Request
+from livingdrug.engine.layout import Request
 from livingdrug.engine.solve import solve
 
 REQUEST = Request(("car_t_total",), stochastic=False)  # what a plain solve of Logistic asks for

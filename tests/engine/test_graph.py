@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livingdrug.engine.graph import Graph
-from livingdrug.engine.lowering import Request, elimination, lower
+from livingdrug.engine.layout import Request
+from livingdrug.engine.lowering import elimination, lower
 from livingdrug.library import load_model, model_names
 from livingdrug.model.expressions import (
     OPERATIONS,

@@ -15,7 +15,7 @@ from livingdrug.engine import random_ir
 from livingdrug.engine.compile import _load, _machine_code
 from livingdrug.engine.functions import write_functions
 from livingdrug.engine.ir import Function, declarations
-from livingdrug.engine.lowering import Layout, Request
+from livingdrug.engine.layout import Layout, Request
 from livingdrug.engine.solve import Change, Crossing, Dose, solve
 from livingdrug.errors import InputError
 from livingdrug.library import load_model

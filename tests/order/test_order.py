@@ -12,7 +12,8 @@ import pytest
 
 from livingdrug.engine.functions import write_functions
 from livingdrug.engine.ir import Function, declarations
-from livingdrug.engine.lowering import Request, lower
+from livingdrug.engine.layout import Request
+from livingdrug.engine.lowering import lower
 from livingdrug.engine.step import Formulas, Step
 from livingdrug.model import Model, ddt, exp, output, parameter, state, time
 from livingdrug.model.expressions import OPERATIONS

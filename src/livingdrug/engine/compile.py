@@ -22,7 +22,8 @@ import llvmlite
 import llvmlite.binding as llvm
 import numpy as np
 
-from livingdrug.engine.lowering import JumpPlan, Layout, Request, lower
+from livingdrug.engine.layout import JumpPlan, Layout, Request
+from livingdrug.engine.lowering import lower
 from livingdrug.errors import LivingDrugError, SolveError
 from livingdrug.storage import cache_folder, write_atomically
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from livingdrug.engine import inside, random_ir, unnoticed
 from livingdrug.engine.ir import Value
-from livingdrug.engine.lowering import JumpPlan
+from livingdrug.engine.layout import JumpPlan
 from livingdrug.engine.step import Formulas
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from livingdrug.engine import inside, jumps, random_ir, unnoticed
 from livingdrug.engine.functions import rough_exp2, rough_log2, write_functions
 from livingdrug.engine.ir import Function, Value, Variable, declarations
-from livingdrug.engine.lowering import Request, System
+from livingdrug.engine.layout import Request
+from livingdrug.engine.lowering import System
 from livingdrug.engine.step import Formulas, Step
 from livingdrug.engine.tangents import TangentStep
 

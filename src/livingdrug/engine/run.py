@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.engine.compile import CompiledKernel, compile_kernel
 from livingdrug.engine.kernel import ARGUMENTS, BAD_OUTPUT, BAD_START, REALS, STOPPED
-from livingdrug.engine.lowering import Layout, Request
+from livingdrug.engine.layout import Layout, Request
 from livingdrug.engine.schedule import (
     AFTER_LAST,
     Change,

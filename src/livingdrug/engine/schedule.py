@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.engine.lowering import ADD, SET, Layout
+from livingdrug.engine.layout import ADD, SET, Layout
 from livingdrug.errors import InputError, unknown_name
 
 if TYPE_CHECKING:

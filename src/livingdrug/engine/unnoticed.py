@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from livingdrug.engine import jumps, tableau
 from livingdrug.engine.ir import Value
-from livingdrug.engine.lowering import JumpPlan
+from livingdrug.engine.layout import JumpPlan
 from livingdrug.engine.step import Formulas, Point
 
 if TYPE_CHECKING:
