@@ -104,6 +104,12 @@ def test_most_onsets_are_within_fourteen_days_and_the_brain_follows(untreated):
     assert (icans["onset_day"] >= crs["onset_day"])[both].mean() > 0.8
 
 
+def test_untreated_release_is_over_in_most_by_day_28(untreated):
+    """Labels yescarta2024 and kymriah2025: medians of 7 to 8 days, with treatment."""
+    assert untreated.rounds[-1] == 28.0
+    assert (untreated.grades["astct-crs"][:, -1] > 0).mean() < 0.15
+
+
 def test_the_brain_suffers_before_or_without_cytokine_release_in_a_few():
     """Mostly after or with it; half the cytokines of the default patient, as with many products."""
     patient, ids = PATIENTS["lbcl_cd28"], np.arange(1000)

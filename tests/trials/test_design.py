@@ -1,9 +1,4 @@
-import copy
-import tomllib
-
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from livingdrug.errors import InputError
 from livingdrug.sources import cite
@@ -72,46 +67,3 @@ def test_mistakes_name_the_file_and_the_key(tmp_path, old, new, words):
     with pytest.raises(InputError, match=words) as caught:
         Trial.read(path)
     assert str(caught.value).startswith(str(path))
-
-
-def places(value, here=()):
-    yield here
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value[:3])
-        for key, item in items:
-            yield from places(item, (*here, key))
-
-
-DESIGN = tomllib.loads(TEXT)
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=5),
-    st.lists(st.floats(), max_size=2),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
-@given(st.sampled_from([place for place in places(DESIGN) if place]), ODD, st.booleans())
-def test_any_change_of_the_file_gives_a_trial_or_a_clear_error(place, odd, remove):
-    changed = copy.deepcopy(DESIGN)
-    holder = changed
-    for key in place[:-1]:
-        holder = holder[key]
-    if remove:
-        del holder[place[-1]]
-    else:
-        holder[place[-1]] = odd
-    from livingdrug.declared import declare
-
-    try:
-        trial = declare(Trial, changed, "odd.toml")
-    except InputError as error:
-        message = str(error)
-    else:
-        message = "odd.toml"
-        trial.population.sample(3, seed=1)
-    assert message.startswith("odd.toml")

@@ -1,6 +1,5 @@
 """Definitions of trials of the twin: what comes with the package, and what is refused."""
 
-import copy
 import csv
 import time
 import tomllib
@@ -8,8 +7,6 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from livingdrug.declared import declare
 from livingdrug.errors import InputError
@@ -196,36 +193,3 @@ def test_a_changed_copy_is_not_compared_with_what_was_published(tmp_path):
     path.write_text(ELIANA.replace('crs = "penn"', 'crs = "mskcc"').replace('also = ["lee", ', "also = ["), "utf-8")
     found = run_twin(Protocol.read(path), 4, days=30, replicates=5, threads=1)
     assert found.targets.empty
-
-
-def places(value, here=()):
-    yield here
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value[:3])
-        for key, item in items:
-            yield from places(item, (*here, key))
-
-
-DESIGN = tomllib.loads(ELIANA)
-ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.floats(), max_size=2),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)  # fmt: skip
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
-@given(st.sampled_from([place for place in places(DESIGN) if place]), ODD, st.booleans())
-def test_any_change_of_the_file_gives_a_trial_or_a_clear_error(place, odd, remove):
-    changed = copy.deepcopy(DESIGN)
-    holder = changed
-    for key in place[:-1]:
-        holder = holder[key]
-    if remove:
-        del holder[place[-1]]
-    else:
-        holder[place[-1]] = odd
-    try:
-        message = "odd.toml" + declare(Protocol, changed, "odd.toml").name
-    except InputError as error:
-        message = str(error)
-    assert message.startswith("odd.toml")
