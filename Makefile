@@ -46,7 +46,8 @@ format: $(READY) ## let ruff mend what it can
 bench: ## our engine against its peers, in one run on this machine
 	@PYTHON=$(PYTHON) bash benchmarks/setup.sh
 	@PATH="$(CURDIR)/.bench-venv/bin:$$PATH" .bench-venv/bin/python -m benchmarks.run
-	@.bench-venv/bin/python -m benchmarks.fitting theophylline car_t
+	@.bench-venv/bin/python -m benchmarks.fitting
+	@.bench-venv/bin/python -m benchmarks.bayes
 	@.bench-venv/bin/python -m benchmarks.ward
 
 docs: $(READY) ## write the generated pages of docs/

@@ -1,8 +1,8 @@
 """The speed of fits: ``python -m benchmarks.fitting`` prints seconds and ratios (or with some of the parts' names).
 
 Parts: ``theophylline`` (SAEM and FOCEI), ``car_t`` (SAEM of a model that is solved, and the same SAEM driven by SciPy's
-solve_ivp), ``bayes`` (effective draws per second beside NumPyro; needs the extra bayes, numpyro and the check data's
-design, which is simulated here). Seconds are of the processor, all threads counted; beside them by the clock.
+solve_ivp). Seconds are of the processor, all threads counted; beside them by the clock. ``benchmarks.bayes`` compares
+draws of posteriors.
 """
 
 import argparse
@@ -167,73 +167,11 @@ def time_car_t(iterations: int = 500, compared: int = 2) -> None:
     both = [timed(lambda one=one: [one.iterate() for _ in range(compared)]) for one in runs]
     slower = both[1].cpu / both[0].cpu
     print(f"  the same SAEM driven by solve_ivp: {slower:.0f} times slower (12 subjects, {compared} iterations)")
-    apart = np.abs(runs[0].f - runs[1].f)  # of logarithms
+    apart = np.abs(runs[0].chains.place.f - runs[1].chains.place.f)  # of logarithms
     print(f"  their predictions differ by at most {np.nanmax(apart):.1e}", flush=True)
 
 
-# -- Bayes ------------------------------------------------------------------------------------------------------------
-def time_bayes(draws: int = 500) -> None:
-    """Effective draws per second of the same posterior, ours and NumPyro's, one chain."""
-    import arviz
-
-    from livingdrug.inference.bayes import Posterior, sample
-
-    model, data = theophylline()
-    posterior = Posterior(model.problem(data))
-    watch = Stopwatch()
-    with watch:
-        found = sample(model, data, draws=draws, tune=draws, chains=1, cores=1, seed=1)
-    ours = min(float(arviz.ess(found.posterior[n])[n]) for n in ("ka", "V", "CL", "sd(ka)", "sd(V)", "sd(CL)", "a"))
-    say(f"nutpie with our gradients, {draws} draws", watch, f", least effective size {ours:.0f}")
-    seconds, compiled, theirs = numpyro_draws(posterior, data, draws)
-    print(f"NumPyro, {draws} draws: {seconds:.2f} s of processor time after {compiled:.1f} s of compilation, ", end="")
-    print(f"least effective size {theirs:.0f}")
-    rates = ours / watch.cpu, theirs / seconds, theirs / (seconds + compiled)
-    shown = ", ".join(f"{rate:.0f}" for rate in rates)
-    print(f"  effective draws per second of processor time: ours, NumPyro, NumPyro with compilation: {shown}")
-    print(f"  ours / NumPyro {rates[0] / rates[1]:.2f}, {rates[0] / rates[2]:.2f} with compilation", flush=True)
-
-
-def numpyro_draws(posterior: Any, data: EventData, draws: int) -> tuple[float, float, float]:
-    """Seconds, seconds of compilation, and the least effective size of NumPyro's NUTS on the same posterior."""
-    import time
-
-    import arviz
-    import jax
-    import jax.numpy as jnp
-    import numpyro
-    import numpyro.distributions as dist
-    from numpyro.infer import MCMC, NUTS
-
-    jax.config.update("jax_enable_x64", True)
-    problem, names = posterior.problem, list(posterior.priors)
-    subject, hours, y = problem.rows.subject, jnp.asarray(problem.rows.time), jnp.asarray(problem.rows.value)
-    order = [problem.by[p] for p in problem.random]
-
-    def model() -> None:
-        w = {
-            n: numpyro.sample(n, dist.Normal(m, s)) for n, m, s in zip(names, posterior.mean, posterior.sd, strict=True)
-        }
-        middle = jnp.array([w[n] for n in order])
-        spread = jnp.exp(jnp.array([w[f"omega({n})"] for n in order]))
-        psi = numpyro.sample("psi", dist.Normal(middle, spread).expand([problem.subjects, len(order)]).to_event(2))
-        p = {n: jnp.exp(psi[subject, j]) for j, n in enumerate(order)}
-        k = p["CL"] / p["V"]
-        mean = DOSE * p["ka"] / p["V"] / (p["ka"] - k) * (jnp.exp(-k * hours) - jnp.exp(-p["ka"] * hours))
-        numpyro.sample("y", dist.Normal(mean, jnp.exp(w["a"])), obs=y)
-
-    chain = MCMC(NUTS(model), num_warmup=draws, num_samples=draws, num_chains=1, progress_bar=False)
-    took = []
-    for seed in (0, 1):
-        start = time.process_time()
-        chain.run(jax.random.PRNGKey(seed))
-        jax.block_until_ready(chain.get_samples())
-        took.append(time.process_time() - start)
-    least = min(float(arviz.ess(np.asarray(chain.get_samples()[n])[None])) for n in names)
-    return took[1], max(took[0] - took[1], 0.0), least
-
-
-PARTS = {"theophylline": time_theophylline, "car_t": time_car_t, "bayes": time_bayes}
+PARTS = {"theophylline": time_theophylline, "car_t": time_car_t}
 
 
 def main() -> None:

@@ -60,13 +60,16 @@ def left_out(found: Calibration, workers: int) -> str:
         tables[trial] = coverage_table(others, trials=(trial,), seed=found.plan.seed + 1, workers=workers)
     every = pd.concat(tables.values())
     rows = [
-        f"| {r['by']} | {r['name']} | {r['targets']} | {r['share']:.0%} | {r['wide'] / r['targets']:.0%} |"
+        f"| {r['by']} | {r['name']} | {r['targets']} | {r['share']:.0%} | {r['wide'] / r['targets']:.0%} | "
+        f"{r['narrow'] / r['targets']:.0%} |"
         for r in coverage_summary(every).to_dict("records")
     ]
     return (
         "## Each trial predicted from the other five\n\n"
-        "Share of targets inside their 95 % interval, and share of intervals wider than their limit.\n\n"
-        "| by | name | targets | inside | too wide |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
+        "Share of targets inside their 95 % interval, share of intervals wider than their limit, and share inside "
+        "and not too wide.\n\n"
+        "| by | name | targets | inside | too wide | both |\n| --- | --- | --- | --- | --- | --- |\n"
+        + "\n".join(rows) + "\n\n"
         "### Outside\n\n| target | reported | predicted | interval |\n| --- | --- | --- | --- |\n"
         + "\n".join(_missed(every)) + "\n\n" + _why_so_wide(found)
     )  # fmt: skip

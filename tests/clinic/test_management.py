@@ -475,8 +475,8 @@ def test_a_round_of_20_000_patients_is_fast():
     rng = np.random.default_rng(1)
     now = CohortGrades(rng.integers(0, 5, 20_000), rng.integers(0, 5, 20_000), "lee")
     state, weight = TreatmentState.untreated(20_000), rng.uniform(10, 120, 20_000)
-    start = clock.perf_counter()
+    start = clock.process_time()
     for number in range(5):
         found = decide(now, state, number * ROUND, weight, TISA, optional=True)
         state = state.after(found, now)
-    assert (clock.perf_counter() - start) / 5 < 0.2  # measured 0.02 s; the bound leaves room for a busy machine
+    assert (clock.process_time() - start) / 5 < 0.2  # measured 0.02 s of processor time

@@ -72,6 +72,53 @@ def test_a_linear_model_worked_out() -> None:
     assert found.errors["sd(level)"] * 2 * 2.0 == pytest.approx(math.sqrt(variance))
 
 
+@pytest.mark.parametrize("information", ["block", "full"])
+def test_correlated_effects_and_a_mixed_residual_by_differences(information: str) -> None:
+    """Mean and covariance of one subject written out here; their slopes are differences."""
+    start, gain, rate = symbols("start", "gain", "rate")
+    model = StatisticalModel(
+        ClosedForm("rise", start + gain * (1 - exp(-rate * time))),
+        {
+            "start": Estimate(5.0, normal(1.0)),
+            "gain": Estimate(30.0, lognormal(0.4)),
+            "rate": Estimate(0.3, lognormal(0.5)),
+        },
+        Endpoint("value", combined(0.8, 0.1, definition="deviations")),
+        omega=[["gain", "rate"]],
+    )
+    t = np.array([0.5, 2, 4, 7, 15])
+
+    def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        level, height, speed = x[0], math.exp(x[1]), math.exp(x[2])
+        gone = np.exp(-speed * t)
+        mean = level + height * (1 - gone)
+        slopes = np.stack([np.ones(5), height * (1 - gone), height * gone * t * speed], axis=1)
+        factor = np.diag(np.exp([x[3], x[4], x[6]]))
+        factor[2, 1] = x[5]
+        scatter = math.exp(x[7]) + math.exp(x[8]) * np.abs(mean)
+        return mean, slopes @ factor @ factor.T @ slopes.T + np.diag(scatter**2)
+
+    logs = np.log([30, 0.3, 1.0, 0.4]).tolist()
+    x = np.array([5.0, *logs, 0.0, math.log(0.5), math.log(0.8), math.log(0.1)])
+    near = [[moments(x + s * e) for s in (1e-5, -1e-5)] for e in np.eye(9)]
+    by_mean, by_covariance = ([(up[k] - down[k]) / 2e-5 for up, down in near] for k in (0, 1))
+    if information == "block":
+        by_covariance[:3] = [0 * by_covariance[0]] * 3
+    inverse = np.linalg.inv(moments(x)[1])
+    wanted = [
+        [p @ inverse @ q + np.trace(inverse @ A @ inverse @ B) / 2 for q, B in zip(by_mean, by_covariance, strict=True)]
+        for p, A in zip(by_mean, by_covariance, strict=True)
+    ]
+    found = expected(model, Arm(20, list(t)), information=information)
+    assert found.names == (
+        "start", "gain", "rate", "omega(start)", "omega(gain)", "omega(rate,gain)", "omega(rate)", "a", "b",
+    )  # fmt: skip
+    size = np.sqrt(np.diag(found.information))
+    assert found.information / np.outer(size, size) == pytest.approx(
+        20 * np.array(wanted) / np.outer(size, size), abs=1e-7
+    )
+
+
 def test_subjects_and_arms_add_up() -> None:
     model = warfarin(proportional(0.1))
     arms = [Arm(10, DAYS, doses=DOSE), Arm(22, DAYS, doses=DOSE)]
@@ -174,8 +221,15 @@ def test_what_cannot_be_planned_says_so() -> None:
         optimise(model, Arm(3, [1.0], windows=[(2, 1)], doses=DOSE))
     with pytest.raises(InputError, match="normal scatter"):
         expected(warfarin(student_t(additive(1.0), 4)), Arm(3, DAYS, doses=DOSE))
-    with pytest.raises(InputError, match="at least one subject"):
-        Arm(0, DAYS)
+    with pytest.raises(InputError, match=r"first to its last time, got \(1,\)"):
+        optimise(model, Arm(3, [1.0], windows=[(1,)], doses=DOSE))  # type: ignore[list-item]
+    with pytest.raises(InputError, match="seed must be"):
+        optimise(model, Arm(3, [1.0], windows=[(1, 2)], doses=DOSE), seed=-1)
+    with pytest.raises(InputError, match="times that are numbers"):
+        expected(model, Arm(3, ["one"], doses=DOSE))  # type: ignore[list-item]
+    for wrong in (0, 2.5, "3", True):
+        with pytest.raises(InputError, match="at least one subject"):
+            Arm(wrong, DAYS)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="did you mean 'block'"):
         expected(model, Arm(3, DAYS, doses=DOSE), information="blok")
     with pytest.raises(InputError, match="did you mean 'concentration'"):

@@ -67,11 +67,24 @@ def test_additional_doses_come_before_a_sample_of_their_time(structure: str) -> 
     assert predicted(structure, text) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_reset_ends_what_was_given_before_it() -> None:
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_a_reset_ends_what_was_given_before_it(structure: str) -> None:
     text = "ID,TIME,AMT,DV,EVID\nA,0,100,.,1\nA,1,.,1,0\nA,2,.,.,3\nA,3,.,1,0\nA,4,100,.,4\nA,5,.,1,0\n"
     text += "B,0,100,.,1\nB,5,.,1,0\n"
     expected = [TOP * math.exp(-K), 0.0, TOP * math.exp(-K), TOP * math.exp(-5 * K)]
-    assert predicted("closed", text) == pytest.approx(expected)
+    assert predicted(structure, text) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("evid", [3, 4])
+def test_a_reset_cancels_the_doses_that_were_to_come(structure: str, evid: int) -> None:
+    """Doses on days 0, 1 and 2, later ones cancelled on day 2.5; that of the reset itself and its own go on."""
+    again = "40,.,4,1,2" if evid == 4 else ".,.,3,.,."
+    text = "ID,TIME,AMT,DV,EVID,ADDL,II\nA,0,100,.,1,9,1\nA,2.2,.,1,0,.,.\n"
+    text += f"A,2.5,{again}\nA,3.5,.,1,0,.,.\nA,5,.,1,0,.,.\n"
+    first = TOP * sum(math.exp(-K * (2.2 - day)) for day in range(3))
+    after = [2 * math.exp(-K), 2 * (math.exp(-2.5 * K) + math.exp(-0.5 * K))] if evid == 4 else [0.0, 0.0]
+    assert predicted(structure, text) == pytest.approx([first, *after], rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from livingdrug.inference.marginal import approximate
 from livingdrug.inference.nodes import importance_nodes, quadrature_nodes
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.residual import additive, proportional
-from livingdrug.inference.saem import SaemSettings
 
 _spec = importlib.util.spec_from_file_location("fit_sets", Path(__file__).with_name("fit_sets.py"))
 assert _spec is not None
@@ -139,22 +138,14 @@ def test_orange_trees_are_exact_by_every_method(shared_data: Path) -> None:
         near(fit(*sets.orange(shared_data), method), reference, names, 1e-4, 1e-4)
 
 
-def test_saem_of_orange_trees_misses_the_answer_by_the_noise_of_its_draws_alone(shared_data: Path) -> None:
-    """Two of three values have no spread. Twice the tolerance of the set is 0.02 %: eight million draws per tree.
-
-    Per draw the estimates scatter by 0.12 (Asym), 0.15 (xmid), 0.23 (scal), 0.13 (sd) and 0.053 (residual) of their
-    size: I^-1 (C - I) I^-1 by quadrature, with the information I of the data and C of the data with effects (Louis
-    1982). The averaged half of the iterations holds 60000 draws; allowed is three times what they leave.
-    """
+@pytest.mark.parametrize("seed", [1, 2])
+def test_saem_of_orange_trees_is_exact_within_twice_the_tolerance(shared_data: Path, seed: int) -> None:
+    """Two of three values have no spread; five trees. Draws of SAEM alone miss by 0.2 %, its last steps do not."""
     reference = sets.references(shared_data)["orange_trees"]["estimates_natural"]
-    found = fit(*sets.orange(shared_data), "saem", saem=SaemSettings(200, 300, chains=400), seed=1)
+    found = fit(*sets.orange(shared_data), "saem", seed=seed)
     assert found.converged_, found.verdict_
-    scatter = {"Asym": 0.119, "xmid": 0.152, "scal": 0.232, "om": 0.134, "sigma": 0.0527}
     names = {"Asym": "Asym", "xmid": "xmid", "scal": "scal", "om": "sd(Asym)", "sigma": "a"}
-    for theirs, ours in names.items():
-        allowed = 3 * scatter[theirs] / math.sqrt(150 * 400)
-        assert allowed < 0.003
-        assert found.estimates_[ours] == pytest.approx(reference[theirs], rel=allowed), ours
+    near(found, reference, names, 2e-4, 2e-4)
 
 
 # -- Emax -------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from livingdrug.inference.data import EventData
 from livingdrug.inference.engine_model import EngineModel
 from livingdrug.inference.estimation import fit
 from livingdrug.inference.limits import treat
+from livingdrug.inference.nodes import Nodes
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.residual import additive, combined, log_additive, proportional, student_t
 from livingdrug.inference.result import FitResult
@@ -96,6 +97,12 @@ def test_a_fit_that_was_stopped_never_prints_as_converged() -> None:
         assert "time limit" in text
         assert "last value" in text
         assert "  estimate" not in text
+
+
+def test_a_stopped_search_is_not_followed_by_long_sums() -> None:
+    found = fit(decline(), declines(10), "saem", time_limit=1e-9)  # thousands of points per subject if it had ended
+    assert isinstance(found.nodes_, Nodes)
+    assert len(found.nodes_.centred) < 100
 
 
 def test_few_iterations_from_far_away_are_not_called_converged() -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from scipy.stats import norm
 
 from livingdrug.errors import InputError
 from livingdrug.inference.closed_form import ClosedForm, expansion_contraction, symbols
@@ -88,6 +90,52 @@ def test_the_likelihood_of_events_is_that_of_the_hazard_integrated(kind: str, me
     expected = [math.log(rate(8.0)) - quad(rate, 0, 8)[0], -quad(rate, 0, 20)[0]]
     # the highest value so far is known at its points only
     assert found == pytest.approx(expected, rel=2e-3 if measure == "cmax" else 2e-5)
+
+
+def test_the_whole_likelihood_with_limits_is_that_of_a_sum_over_a_grid() -> None:
+    """Rows below the limit, correlated effects, a covariate, Gompertz' hazard on the area: all written out here, summed
+    over 61 by 61 points of the effects."""
+    random, count, t = np.random.default_rng(4), 30, np.array([1.0, 3, 6, 10])
+    P, k = (v * np.exp(s * random.standard_normal((count, 1))) for v, s in ((8.0, 0.4), (0.25, 0.3)))
+    value = P * np.exp(-k * t + 0.2 * random.standard_normal((count, 4)))
+    below, value, age = value < 1.0, np.maximum(value, 1.0), random.standard_normal(count)
+    end = np.minimum(random.exponential(12, count) + 0.3, 20)
+    data = EventData.from_arrays(
+        ids=range(count), subject=np.repeat(range(count), 4), time=np.tile(t, count), value=value.ravel(),
+        censoring=below.ravel().astype(int), covariates={"AGE": age},
+    )  # fmt: skip
+    height, rate = symbols("P", "k")
+    model = JointModel(
+        ClosedForm("decay", height * exp(-rate * time)),
+        {"P": Estimate(7.0, lognormal(0.4)), "k": Estimate(0.2, lognormal(0.3))},
+        Endpoint("value", log_additive(0.3)), omega="full",
+        hazard=Hazard(Exposure("value", "auc", scale="log1p", unit=3.0), "gompertz", 0.2, covariates={"AGE": 0.1}),
+        events=Events(end, end < 20),
+    )  # fmt: skip
+    found = fit(model, data, "quadrature", standard_errors=None)
+    e = found.estimates_
+    sd, corr = (e["sd(P)"], e["sd(k)"]), e["corr(k,P)"]
+    grid = np.linspace(-6, 6, 61)
+    u, v = np.meshgrid(grid, grid, indexing="ij")
+    P, k = e["P"] * np.exp(sd[0] * u), e["k"] * np.exp(sd[1] * (corr * u + math.sqrt(1 - corr**2) * v))
+    x, w = np.polynomial.legendre.leggauss(40)
+
+    def log_hazard(day: float, years: float) -> np.ndarray:
+        area = P / k * (1 - np.exp(-k * day))
+        driven = e["hazard:association"] * np.log1p(area / 3.0) + e["hazard:AGE"] * years
+        return math.log(e["hazard:rate"]) + e["hazard:shape"] * day + driven
+
+    total = 0.0
+    for s in range(count):
+        terms = -(u**2 + v**2) / 2 + 2 * math.log(0.2) - math.log(2 * math.pi)
+        for j in range(4):
+            z = (math.log(value[s, j]) - np.log(P) + k * t[j]) / e["a"]
+            terms += norm.logcdf(z) if below[s, j] else norm.logpdf(z) - math.log(e["a"] * value[s, j])
+        half = end[s] / 2
+        terms -= sum(half * wj * np.exp(log_hazard(half * (xj + 1), age[s])) for xj, wj in zip(x, w, strict=True))
+        terms += log_hazard(end[s], age[s]) if end[s] < 20 else 0.0
+        total += float(np.asarray(logsumexp(terms)))
+    assert found.minus2ll_ == pytest.approx(-2 * total, abs=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["exponential", "weibull", "gompertz", "cox"])
@@ -217,6 +265,12 @@ def test_a_free_baseline_finds_the_association_and_the_constant_hazard() -> None
 # -- bad input --------------------------------------------------------------------------------------------------------
 def test_what_cannot_be_joined_says_so() -> None:
     data, events = trial(6, 4)
+    with pytest.raises(InputError, match="positive numbers"):
+        Events(["soon", 2], [1, 0])
+    with pytest.raises(InputError, match="'association' must be a number, got nan"):
+        Hazard(Exposure("value"), association=math.nan)
+    with pytest.raises(InputError, match="'AGE' must be a number, got inf"):
+        Hazard(Exposure("value"), covariates={"AGE": math.inf})
     with pytest.raises(InputError, match="needs a hazard and the events"):
         JointModel(*parts())
     with pytest.raises(InputError, match="did you mean 'value'"):

@@ -163,6 +163,8 @@ def test_unknown_names_are_told():
         ready("kirouac2023", subset="x")
     with pytest.raises(InputError, match="unknown virtual patient"):
         ready("kirouac2023", patient="CR99")
+    with pytest.raises(InputError, match="parameter -> column of the data, got 'MTV'"):
+        ready("mueller_schoell2021", columns="MTV")
 
 
 # -- TOML -------------------------------------------------------------------------------------------------------------

@@ -28,18 +28,19 @@ TABLE = pd.DataFrame([
 
 def test_counts_by_trial_and_class():
     found = coverage_summary(checked(TABLE)).set_index(["by", "name"])
-    assert found.loc[("all", "all"), ["targets", "inside", "wide"]].tolist() == [4, 3, 1]
+    assert found.loc[("all", "all"), ["targets", "inside", "wide", "narrow"]].tolist() == [4, 3, 1, 2]
     assert found.loc[("trial", "one"), "share"] == 0.5
     assert found.loc[("class", "crs"), "targets"] == 2
     assert not found.loc[("all", "all"), "met"]
-    assert found.loc[("trial", "two"), "met"]
+    assert not found.loc[("trial", "two"), "met"]  # inside both times, but one interval is wider than its limit
+    assert found.loc[("class", "kinetics"), "met"]
     assert coverage_summary(checked(TABLE)).attrs == {}
 
 
 def test_what_is_outside_is_said(tmp_path):
     text = scoreboard_markdown(TABLE, about={"Ensemble": "abc"}, image="images/x.svg")
     assert "3 of 4 reported numbers lie inside" in text
-    assert "Below the goal of 75 % lie: one (50 %), crs (50 %)." in text
+    assert "Below the goal of 75 % lie: one (50 %), two (50 %), crs (0 %)." in text
     assert text.count("**outside**") == 2
     assert text.count("**too wide**") == 1
     assert "5 (few)" in text

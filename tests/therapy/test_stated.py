@@ -9,6 +9,7 @@ from scipy import stats
 from livingdrug.errors import InputError
 from livingdrug.therapy.stated import (
     KINDS,
+    SITE_DATA,
     Fixed,
     LogitNormal,
     LogNormal,
@@ -20,6 +21,13 @@ from livingdrug.therapy.stated import (
 )
 
 P = np.array([0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999])
+
+
+def test_a_source_is_a_known_key_or_the_sites_own_data():
+    assert Fixed(value=1.0, source="maude2018", mark="read").source == "maude2018"
+    assert Fixed(value=1.0, source=SITE_DATA, mark="computed", note="batches of 2026").source == "site data"
+    with pytest.raises(InputError, match=r"source: unknown source 'maude2081'; did you mean 'maude2018'.*'site data'"):
+        Fixed(value=1.0, source="maude2081", mark="read")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,12 @@ def test_every_number_has_a_source_or_a_mark():
         ("infused = 101", "infused = 112", "112 infused patients are more than 111"),
         ("infused = 101", "infused = 1.5", "infused"),
         ("hazard = { value = 0.003556", "hazard = { value = -1", r"arms.0.journey.waiting.hazard: must be at least 0"),
-        ('unit = "1/day", source = "manufacturing2021"', 'unit = "1/hour", source = "x"', "unit must be '1/day'"),
+        ('unit = "1/day", source = "manufacturing2021"', 'unit = "1/hour", source = "jo2023"', "unit must be '1/day'"),
+        (
+            'unit = "1/day", source = "manufacturing2021"',
+            'unit = "1/day", source = "manufacturing2012"',
+            r"line 76: arms.0.journey.waiting.hazard.source: unknown source .*'manufacturing2021'",
+        ),
         ('endpoint = "infused"', 'endpoint = "infussed"', "published.0: unknown endpoint 'infussed'; did you mean"),
         ('baseline = "baseline_tumour_mL"', 'baseline = "tumour_mL"', "unknown column of the population"),
         ('tumour = "tumour_volume"', 'tumour = "volume"', "unknown output of the follow-up"),

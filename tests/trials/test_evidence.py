@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from livingdrug.trials.evidence import chance_variance, compared, observed, printed_step, reported_width
+from livingdrug.trials.evidence import (
+    as_printed,
+    chance_variance,
+    compared,
+    is_inside,
+    observed,
+    printed_step,
+    reported_width,
+)
 from livingdrug.trials.targets import Target, expanded, target_trials, targets
 
 
@@ -64,3 +72,21 @@ def test_what_is_not_reached_is_far_but_finite():
 def test_the_printed_digits_are_those_of_the_report():
     assert printed_step(target("eliana", "CRS duration median")) == 1
     assert printed_step(target("karmma", "median PFS", population="infused")) == pytest.approx(0.1)
+
+
+def test_simulated_numbers_are_printed_as_a_report_prints_them():
+    late = target("zuma-1", "CAR-T in blood", timepoint="day 180")
+    assert as_printed(late, [0.0, 0.004, 0.2], 0.01).tolist() == [0.01, 0.01, 0.2]  # none is reported below the limit
+    duration = target("eliana", "CRS duration median")
+    assert as_printed(duration, [6.6, 7.4], 0.01).tolist() == [7.0, 7.0]
+    share = target("eliana", "CR/CRi", population="infused")
+    assert as_printed(share, [0.001], 0.01).tolist() == [0.001]
+
+
+def test_a_number_is_inside_with_all_that_would_be_printed_like_it():
+    share = target("eliana", "CR/CRi", population="infused")  # 82.3 %
+    assert is_inside(share, 82.34, 90.0)
+    assert not is_inside(share, 82.36, 90.0)
+    days = target("eliana", "CRS duration median")  # 8 days, compared with whole days
+    assert is_inside(days, 7.0, 8.0)
+    assert not is_inside(days, 8.4, 9.0)

@@ -1,11 +1,17 @@
 """Running a whole trial: blocks in a folder, on several workers, interrupted and continued."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from livingdrug.errors import InputError
 from livingdrug.trials.catalogue import all_trials, find_trial
+from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.twin import arm_ids, run_twin
 
@@ -55,6 +61,65 @@ def test_a_folder_belongs_to_one_run(tmp_path, change):
     run_twin(ELIANA, 9, **first)
     with pytest.raises(InputError, match="another run"):
         run_twin(ELIANA, 9, **{**first, **change})
+
+
+def test_with_a_folder_columns_are_read_when_asked_for_and_few_are_kept(whole, tmp_path, monkeypatch):
+    from livingdrug.trials import columns
+
+    found = run_twin(ZUMA_7, 40, seed=5, folder=tmp_path, block=9, **SHORT).outcomes
+    assert isinstance(found.columns, columns.StoredColumns)
+    assert found.units == whole.outcomes.units
+    monkeypatch.setattr(columns, "KEPT", 4 * 40 * 8)
+    for name in found:
+        mine, theirs = found[name], whole.outcomes[name]
+        same = mine.tolist() == theirs.tolist() if mine.dtype.kind == "U" else mine.tobytes() == theirs.tobytes()
+        assert same, name
+        kept = found.columns._kept
+        assert len(kept) == 1 or sum(each.nbytes for each in kept.values()) <= columns.KEPT
+    some = found.take(found["arm"] == "axi-cel").take([3, 1])
+    assert some.ids.tolist() == found.ids[[3, 1]].tolist()
+    assert some["burden"].tolist() == whole.outcomes["burden"][[3, 1]].tolist()
+    with pytest.raises(InputError, match="did you mean 'burden'"):
+        found["burdn"]
+    with pytest.raises(IndexError):
+        found.take([True, False])
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.9])
+def test_a_damaged_table_of_patients_is_told_and_the_same_command_mends_it(tmp_path, part):
+    first = run_twin(ELIANA, 9, folder=tmp_path, **SHORT)
+    path = tmp_path / "patients.parquet"
+    good = path.read_bytes()
+    at = int(part * len(good))
+    path.write_bytes(good[:at] + bytes(255 - byte for byte in good[at : at + 40]) + good[at + 40 :])
+    with pytest.raises(InputError, match=r"patients\.parquet: the file is damaged"):
+        Outcomes.read(path).to_frame()
+    again = run_twin(ELIANA, 9, folder=tmp_path, **SHORT)
+    assert path.read_bytes() == good
+    pd.testing.assert_frame_equal(again.outcomes.to_frame(), first.outcomes.to_frame())
+    fresh = Outcomes.read(path)
+    path.unlink()
+    with pytest.raises(InputError, match="the file has gone"):
+        fresh["cmax"]
+
+
+def test_a_killed_run_leaves_the_same_files_when_it_is_given_again(whole, tmp_path):
+    code = (
+        "from livingdrug.trials.twin import run_twin; from livingdrug.trials.protocol import Protocol;"
+        f"run_twin(Protocol.builtin('zuma-7'), 40, seed=5, folder={str(tmp_path / 'killed')!r}, block=9, days=100,"
+        "replicates=50, threads=1)"
+    )
+    blocks = tmp_path / "killed" / "blocks"
+    with subprocess.Popen([sys.executable, "-c", code]) as other:
+        while not list(blocks.glob("patients-*")) and other.poll() is None:
+            time.sleep(0.01)
+        other.kill()
+    assert other.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "patients.parquet").exists()
+    for name in ("killed", "whole"):
+        run_twin(ZUMA_7, 40, seed=5, folder=tmp_path / name, block=9, **SHORT)
+    for path in (tmp_path / "whole").rglob("*.parquet"):
+        assert (tmp_path / "killed" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
 
 
 def test_a_damaged_block_is_named(tmp_path):

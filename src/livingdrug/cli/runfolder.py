@@ -77,8 +77,9 @@ def save_twin(outcome: Any, folder: Path) -> dict[str, str]:
         contents["targets.parquet"] = _parquet(outcome.targets, {})
     for name, content in contents.items():
         write_atomically(folder / name, content)
-    contents["patients.parquet"] = (folder / "patients.parquet").read_bytes()
-    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    with (folder / "patients.parquet").open("rb") as patients:  # however large
+        found = {"patients.parquet": hashlib.file_digest(patients, "sha256").hexdigest()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()} | found
 
 
 def read(folder: Path) -> Any:
@@ -108,7 +109,6 @@ def _read_twin(folder: Path, configuration: Mapping[str, Any]) -> Any:
     """Return the outcome of a trial of the twin from its tables; nothing is computed again."""
     import pandas as pd
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from livingdrug.declared import declare
     from livingdrug.trials.outcomes import Outcomes
@@ -116,8 +116,8 @@ def _read_twin(folder: Path, configuration: Mapping[str, Any]) -> Any:
     from livingdrug.trials.twin import TwinOutcome
 
     trial = declare(Protocol, configuration["trial"], str(folder / "configuration.json"))
+    outcomes = Outcomes.read(folder / "patients.parquet")
     try:
-        outcomes = Outcomes.from_table(pq.read_table(folder / "patients.parquet"))
         endpoints, path = pd.read_parquet(folder / "endpoints.parquet"), folder / "targets.parquet"
         targets = pd.read_parquet(path) if path.exists() else pd.DataFrame()
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:

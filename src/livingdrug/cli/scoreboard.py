@@ -56,10 +56,11 @@ def scoreboard(
     if totals is not None:
         rows = [
             (row["by"], row["name"], row["targets"], row["inside"], f"{100 * row['share']:.0f} %", row["wide"],
-             "yes" if row["met"] else "no")
+             row["narrow"], "yes" if row["met"] else "no")
             for row in totals.to_dict("records")
         ]  # fmt: skip
-        print_table("", ("By", "Name", "Targets", "Inside", "Share", "Too wide", "Goal met"), rows, (2, 3, 4, 5))
+        headings = ("By", "Name", "Targets", "Inside", "Share", "Too wide", "Inside and not", "Goal met")
+        print_table("", headings, rows, (2, 3, 4, 5, 6))
     say(f"\nScoreboard: {', '.join(str(path) for path in files)}. {NOTICE}")
 
 

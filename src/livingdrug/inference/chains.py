@@ -29,6 +29,8 @@ FIRST_MODES, MODES_EVERY = 10, 25
 """Round at which modes are found first, and rounds until they are found again."""
 WANTED, WANTED_ALONE = 0.3, 0.44
 """Share of random-walk proposals that should be accepted: along all effects, and along one."""
+BATCHES = 20
+"""Stretches of draws whose scatter tells how well their mean is known."""
 LEAST_CHANCE = 0.1
 """Of each class among the proposals about the modes, whatever its mode promises."""
 
@@ -167,7 +169,8 @@ class Chains:
         exact, theta = self.problem.model.structure.exact_curvature, self.theta[None]
         promise = np.empty(self.odds.shape)
         for k, (part, shift) in enumerate(zip(self.parts, self._shifts(), strict=True)):
-            modes = find_modes(part, theta, self.centre[k : k + 1] - shift, exact=exact, close=1e-3, most=20)
+            near = self.centre[k : k + 1] - shift
+            modes = find_modes(part, theta, near, exact=exact, close=1e-3, most=20)
             factor = np.linalg.cholesky((modes.curvature if modes.exact is None else modes.exact)[0])
             self.centre[k] = modes.eta[0] + shift
             self.root[k] = np.swapaxes(np.linalg.inv(factor), 1, 2)
@@ -238,7 +241,7 @@ class Chains:
         f = np.concatenate([p.f for p in places], axis=1)
         found = []
         for k, part in enumerate(self.parts):
-            nodes = Nodes(part, centred, -target, random=True)
+            nodes = Nodes(part, centred, -target, random=True, replicates=BATCHES)
             if not self.loose:
                 nodes.keep(f[0 if self.alike else k])
             found.append(nodes)

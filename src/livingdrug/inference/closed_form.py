@@ -145,12 +145,12 @@ class BoundForm:
         chains, p = len(values), len(self.by)
         shapes = [(chains, len(self.pair_row), *([p] * k)) for k in range(order + 1)]
         results = [np.empty(shapes[0]), *(np.zeros(shape) for shape in shapes[1:])]
+        by_unit = {name: values[..., j] for j, name in enumerate(self.by)}
         for k, at in self.parts:
             whole = len(at) == len(self.pair_row)
+            by_row = {n: v if whole else v[at] for n, v in self.fixed.items()}
             unit = self.unit if whole else self.unit[at]
-            inputs: dict[str, Any] = {n: v if whole else v[at] for n, v in self.fixed.items()}
-            inputs |= {name: values[:, unit, j] for j, name in enumerate(self.by)}
-            self.programs[k].run(inputs, results, slice(None) if whole else at, wanted)
+            self.programs[k].run(by_row, by_unit, unit, results, slice(None) if whole else at, wanted)
         return tuple(results if self.whole else [self._summed(r) for r in results])
 
     def _summed(self, by_pair: Reals) -> Reals:
@@ -177,8 +177,16 @@ class _Program:
         }
         self.plans: dict[Any, list[int]] = {}
 
-    def run(self, inputs: Mapping[str, Any], results: list[Reals], at: Any, wanted: Sequence[int] | None) -> None:
-        """Evaluate into the rows ``at`` of the results."""
+    def run(
+        self,
+        by_row: Mapping[str, Any],
+        by_unit: Mapping[str, Any],
+        unit: NDArray[np.intp],
+        results: list[Reals],
+        at: Any,
+        wanted: Sequence[int] | None,
+    ) -> None:
+        """Evaluate into the rows ``at`` of the results; what parameters alone decide once for each unit."""
         order = len(results) - 1
         chosen = range(len(self.variables)) if wanted is None else wanted
         first = {i: node for i, node in self.first.items() if order and i in chosen}
@@ -186,25 +194,40 @@ class _Program:
         key = (order, tuple(chosen))
         if key not in self.plans:
             self.plans[key] = self.graph.reachable([self.root, *first.values(), *second.values()])
-        done = self._values(self.plans[key], inputs)
-        results[0][:, at] = done[self.root]
+        done = self._values(self.plans[key], by_row, by_unit, unit)
+        results[0][:, at] = done(self.root)
         for i, node in first.items():
-            results[1][:, at, i] = done[node]
+            results[1][:, at, i] = done(node)
         for (i, j), node in second.items():
-            results[2][:, at, i, j] = results[2][:, at, j, i] = done[node]
+            results[2][:, at, i, j] = results[2][:, at, j, i] = done(node)
 
-    def _values(self, plan: list[int], inputs: Mapping[str, Any]) -> dict[int, Any]:
-        g, done = self.graph, {}
+    def _values(
+        self, plan: list[int], by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]
+    ) -> Callable[[int], Any]:
+        """Evaluate in order; returns what gives a node's value at the rows."""
+        g = self.graph
+        once: dict[int, Any] = {}  # of each unit
+        done: dict[int, Any] = {}  # of each row
+
+        def at_rows(node: int) -> Any:
+            if node not in done:
+                done[node] = once[node] if np.ndim(once[node]) == 0 else np.take(once[node], unit, axis=1)
+            return done[node]
+
         with np.errstate(all="ignore"):  # what is not a number is seen by the caller
             for node in plan:
-                operation = g.operation[node]
+                operation, operands = g.operation[node], g.operands[node]
                 if operation == "number":
-                    done[node] = np.float64(g.value[node])
+                    once[node] = np.float64(g.value[node])
                 elif operation == "symbol":
-                    done[node] = inputs[g.symbol[node]]
+                    name = g.symbol[node]
+                    kept, value = (once, by_unit[name]) if name in by_unit else (done, by_row[name])
+                    kept[node] = value
+                elif all(o in once for o in operands):
+                    once[node] = _FUNCTIONS[operation](*(once[o] for o in operands))
                 else:
-                    done[node] = _FUNCTIONS[operation](*(done[o] for o in g.operands[node]))
-        return done
+                    done[node] = _FUNCTIONS[operation](*(at_rows(o) for o in operands))
+        return at_rows
 
 
 def _pairs(form: ClosedForm, rows: Rows) -> tuple[NDArray[np.intp], Reals, Reals]:

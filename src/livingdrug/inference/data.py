@@ -125,7 +125,10 @@ class Doses(_Columns):
     row: np.ndarray
 
     def unrolled(self) -> Doses:
-        """Return the same doses with every additional one as a dose of its own, in order of subject and time."""
+        """Return the same doses with every additional one as a dose of its own, in order of subject and time.
+
+        A reset (EVID 3 and 4) and a dose in steady state (SS 1) cancel what earlier rows would still have given.
+        """
         times = 1 + self.additional
         every = np.repeat(np.arange(len(self)), times)
         nth = np.arange(len(every)) - np.repeat(np.cumsum(times) - times, times)
@@ -139,7 +142,30 @@ class Doses(_Columns):
             evid=np.where(first, more.evid, DOSE),
             interval=np.where(first & (more.steady > 0), more.interval, 0.0),
         )
-        return alone.take(np.lexsort((np.arange(len(every)), alone.time, alone.subject)))
+        kept = first | (alone.time < self._until_forgotten()[every])
+        order = np.lexsort((np.arange(len(every)), alone.time, alone.subject))
+        return alone.take(order[kept[order]])
+
+    def _until_forgotten(self) -> np.ndarray:
+        """Time of the next row of each row's subject that cancels what was to come, infinite for none."""
+        found, coming, who = np.full(len(self), np.inf), np.inf, -1
+        for k in range(len(self) - 1, -1, -1):
+            if self.subject[k] != who:
+                coming, who = np.inf, self.subject[k]
+            found[k] = coming
+            if self.forgets[k]:
+                coming = self.time[k]
+        return found
+
+    @property
+    def forgets(self) -> np.ndarray:
+        """Rows that end what was given before: resets and doses in steady state (SS 1)."""
+        return (self.evid >= RESET) | (self.steady == 1)
+
+    @property
+    def left(self) -> np.ndarray:
+        """Days from each row to the next of its subject that ends what was given, infinite for none."""
+        return self._until_forgotten() - self.time
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from livingdrug.errors import InputError
 from livingdrug.inference.design_plan import Arm, Expected, Plan, by_output
 from livingdrug.inference.statistical import StatisticalModel
+from livingdrug.streams import seed_words
 
 __all__ = ["Arm", "Choice", "Expected", "expected", "optimise"]
 
@@ -114,9 +115,10 @@ def optimise(
         raise InputError(
             f"optimise: points must be at least 2, starts 1 and apart 0, got {points}, {starts} and {apart}"
         )
+    seed_words(seed)
     given = expected(model, arms, information=information, values=values)
     search = _Search(model, arms, information, values, points, apart)
-    random = np.random.Generator(np.random.Philox([seed, 4]))
+    random = np.random.Generator(np.random.Philox([seed % 2**63, 4]))
     tried = [search.from_times(), *(search.drawn(random) for _ in range(starts - 1))]
     found = [search.run(start) for start in tried if start is not None]
     if not found:
@@ -249,7 +251,8 @@ def _grids(model: StatisticalModel, arm: Arm, points: int) -> Iterator[tuple[str
     for name, windows in by_output(model, arm.windows).items():
         if len(windows) != len(times[name]):
             raise InputError(f"{name}: {len(windows)} windows for {len(times[name])} samples")
-        for first, last in windows:
+        for window in windows:
+            first, last = window if isinstance(window, Sequence) and len(window) == 2 else (math.nan, math.nan)
             if not (math.isfinite(first) and math.isfinite(last) and first <= last):
-                raise InputError(f"{name}: a window must run from its first to its last time, got ({first}, {last})")
+                raise InputError(f"{name}: a window must run from its first to its last time, got {window!r}")
             yield name, np.unique(np.linspace(first, last, points)) if last > first else np.array([float(first)])

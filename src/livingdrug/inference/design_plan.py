@@ -43,8 +43,9 @@ class Arm:
     covariates: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if isinstance(self.subjects, bool) or self.subjects < 1:
-            raise InputError(f"an arm needs at least one subject, got {self.subjects!r}")
+        whole = isinstance(self.subjects, int | np.integer) and not isinstance(self.subjects, bool)
+        if not whole or self.subjects < 1:
+            raise InputError(f"an arm needs at least one subject, and whole ones, got {self.subjects!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +107,13 @@ def _data(model: StatisticalModel, arms: Sequence[Arm]) -> EventData:
     """One subject per arm; the values do not matter."""
     outputs = [endpoint.output for endpoint in model.ends]
     found = [
-        (subject, float(t), outputs.index(name))
+        (subject, t, outputs.index(name))
         for subject, arm in enumerate(arms)
         for name, times in by_output(model, arm.times).items()
         for t in times
     ]
     subject, time, endpoint = (np.array(part) for part in zip(*found, strict=True)) if found else [np.zeros(0)] * 3
-    if not found or not np.isfinite(time).all():
+    if not found or time.dtype.kind not in "iuf" or not np.isfinite(time).all():
         raise InputError("a plan needs sampling times that are numbers")
     return EventData.from_arrays(
         ids=range(1, len(arms) + 1), subject=subject, time=time, value=1.0, endpoint=endpoint.astype(int),

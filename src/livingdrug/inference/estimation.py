@@ -1,5 +1,9 @@
 """Fit a statistical model to data: the one entrance to the estimators.
 
+After SAEM, importance samples give the likelihood, the errors and the verdict. Where they show that SAEM's own draws
+ended beside the maximum, Newton steps over them go the rest of the way (Monte Carlo Newton-Raphson: Kuk and Cheng
+1997), and a note says how far that was. Where they are poor, draws of the chains at the estimate take their place.
+
 Example:
     >>> import numpy as np
     >>> from livingdrug.inference.closed_form import ClosedForm, symbols
@@ -52,7 +56,7 @@ from livingdrug.inference.uncertainty import (
     reported_errors,
     shrinkage,
 )
-from livingdrug.inference.verdict import FAR_SAMPLED, judged, noted
+from livingdrug.inference.verdict import FEW_POINTS, judged, noted
 from livingdrug.streams import seed_words
 
 if TYPE_CHECKING:
@@ -71,6 +75,16 @@ DRAWS, ROUNDS, DOUBLED = 600, 100, 3
 doubled while a Newton step is not well known."""
 WELL_KNOWN = 0.1
 """Standard errors to which a Newton step is known well enough."""
+SMALLEST, FARTHEST, NEWTON = 1e-4, 1.0, 6
+"""Newton steps after SAEM: moves, in standard errors, below which none is worth while and above which SAEM itself has
+not arrived; and how many there are at most."""
+STOPPED = 50
+"""Points per subject of importance sampling after a search that the time limit ended: its numbers are no estimates."""
+SURELY = 3.0
+"""Standard errors of its own, from the draws of the nodes, that such a move must have to be taken."""
+POINTS, PREDICTED = (500, 2000, 32_000), (1_200_000, 40_000_000)
+"""Points per subject of importance sampling of closed forms: fewest, usual, most. More than usual where all are no more
+than the first number of predictions, fewer where they would be more than the second."""
 
 
 @dataclass
@@ -102,7 +116,8 @@ class _Run:
     minus2ll: float
     nodes: AnyNodes | None
     trace: Reals
-    saem: Saem | None = None
+    uncertainty: Uncertainty | None = None
+    moved: tuple[str, ...] = ()
 
 
 def fit(
@@ -129,8 +144,8 @@ def fit(
         seed: of all random numbers; the same seed gives the same result, on one processor or more.
         starts: searches from different first guesses; the best is returned.
         nodes: of the quadrature in each direction.
-        importance: points per subject of importance sampling (also for the likelihood after SAEM); 2000 for closed
-            forms, 1000 for models that are solved.
+        importance: points per subject of importance sampling (also for likelihood and errors after SAEM); if None,
+            1000 for models that are solved, and 500 to 32000 for closed forms, many where data are few.
         standard_errors: from ``information`` (second derivative), ``scores`` (products of the subjects' scores),
             ``sandwich`` (both), or None for none.
         saem: settings of SAEM; its seed is replaced by ``seed``.
@@ -150,7 +165,7 @@ def fit(
     problem = model.problem(data)
     _check_start(problem)
     settings = _seeded(saem or SaemSettings(), seed)
-    points = importance or (2000 if model.structure.exact_curvature else 1000)
+    points = importance or _points(problem)
     store = Checkpoint(checkpoint, problem, repr((method, settings, nodes, points, starts)))
     options = _Options(method, seed, nodes, points, standard_errors, settings, began + time_limit, store)
     try:
@@ -166,6 +181,15 @@ def fit(
             f"fit of {model.structure.name} by {method}: a matrix became singular ({error}); try other first guesses, "
             f"fewer random effects{'' if method == 'saem' else ', or method=' + repr('saem')}"
         ) from error
+
+
+def _points(problem: Problem) -> int:
+    """Points of importance sampling, as many as time and memory allow."""
+    if not problem.model.structure.exact_curvature:
+        return 1000
+    fewest, usual, most = POINTS
+    rows = len(problem.rows.time)
+    return min(max(PREDICTED[0] // rows, min(usual, max(PREDICTED[1] // rows, fewest))), most)
 
 
 def _seeded(settings: SaemSettings, seed: int) -> SaemSettings:
@@ -242,11 +266,71 @@ def _run_saem(problem: Problem, theta: Reals, options: _Options) -> _Run:
     done = run.run(options.late, keep)
     if not done:
         options.checkpoint.write(run.to_state())
-    theta = run.estimate()
-    nodes = importance_nodes(problem, theta, options.importance, options.seed, run.chains.guess(), run.posterior())
-    value = -2 * float(nodes.loglik(theta).sum())
+    theta, trace = run.estimate(), run.course()
+    points = options.importance if done else min(options.importance, STOPPED)
+    nodes = importance_nodes(problem, theta, points, options.seed, run.chains.guess(), run.posterior())
+    nodes, draws, uncertainty = _known(run, theta, nodes, options, done=done)
+    found = _sharpened(problem, theta, draws, uncertainty, options) if done else (theta, uncertainty)
     message = "all iterations were done" if done else "stopped before the end"
-    return _Run(theta, done, run.iteration, message, value, nodes, run.course(), run)
+    value = -2 * float(nodes.loglik(found[0]).sum())
+    if done:
+        trace[-1] = found[0]
+    moved = () if found[0] is theta else (_moved(uncertainty),)
+    return _Run(found[0], done, run.iteration, message, value, nodes, trace, found[1], moved)
+
+
+def _moved(before: Uncertainty) -> str:
+    return (
+        f"the draws of SAEM ended {before.distance:.2g} standard errors from these estimates (most of all "
+        f"{before.farthest}); Newton steps over importance samples or draws at its end went the rest"
+    )
+
+
+def _known(
+    run: Saem, theta: Reals, nodes: AnyNodes, options: _Options, *, done: bool
+) -> tuple[AnyNodes, AnyNodes, Uncertainty]:
+    """Nodes of the likelihood, nodes that know where its maximum is, and what they say.
+
+    These are the same where importance sampling is good; else the second are the chains' own draws at the estimate, as
+    many as make a Newton step known well enough. A search that was ended is not looked into any further.
+    """
+    kind = options.errors or "information"
+    found = of_nodes(run.problem, nodes, theta, kind)
+    if not done or (found.noise < WELL_KNOWN and nodes.effective(theta).min() >= FEW_POINTS):
+        return nodes, nodes, found
+    rounds = min(-(-DRAWS // len(run.chains.place.centred)), ROUNDS)
+    draws = run.chains.nodes(theta, rounds)
+    found = of_nodes(run.problem, draws, theta, kind)
+    for _ in range(DOUBLED):
+        if options.late() or _well_known(found):
+            break
+        draws, rounds = joined(draws, run.chains.nodes(theta, rounds)), 2 * rounds
+        found = of_nodes(run.problem, draws, theta, kind)
+    return nodes, draws, found
+
+
+def _well_known(found: Uncertainty) -> bool:
+    """Whether more draws would change no verdict: the step is surely too far, or is known well."""
+    return found.distance - 2 * found.noise > FARTHEST or found.noise < WELL_KNOWN
+
+
+def _sharpened(
+    problem: Problem, theta: Reals, nodes: AnyNodes, found: Uncertainty, options: _Options
+) -> tuple[Reals, Uncertainty]:
+    """Newton steps over nodes that are held, if these show surely that SAEM is not at the maximum."""
+    value, enough = nodes.loglik(theta).sum(), max(SMALLEST, 0.1 * found.noise)
+    if not found.distance > SURELY * found.noise:
+        return theta, found
+    for _ in range(NEWTON):
+        if found.step is None or not enough < found.distance < FARTHEST or options.late():
+            break
+        near = theta.copy()
+        near[problem.free] += found.step
+        gained = nodes.loglik(near).sum()
+        if not gained > value:
+            break
+        theta, value, found = near, gained, of_nodes(problem, nodes, near, found.kind)
+    return theta, found
 
 
 # -- finishing --------------------------------------------------------------------------------------------------------
@@ -274,7 +358,7 @@ def _finished(problem: Problem, run: _Run, options: _Options, starts: tuple[floa
         likelihood_=LIKELIHOODS[kind], eta_=modes.eta[0], shrinkage_=shrinkage(problem, theta, modes.eta[0]),
         residual_shrinkage_=_residual_shrinkage(weighted),
         iterations_=run.steps, seconds_=seconds, seed_=options.seed, trace_=run.trace, starts_=starts,
-        notes_=noted(problem, theta, run.nodes, modes.found), nodes_=run.nodes, class_chances_=chance,
+        notes_=(*run.moved, *noted(problem, theta, run.nodes, modes.found)), nodes_=run.nodes, class_chances_=chance,
     )  # fmt: skip
 
 
@@ -293,30 +377,11 @@ def _class_chances(problem: Problem, theta: Reals, method: str) -> Reals:
 
 def _uncertainty(problem: Problem, run: _Run, options: _Options) -> Uncertainty:
     kind = options.errors or "information"
-    if run.saem is not None:
-        return _from_draws(run.saem, run, options, kind)
+    if run.uncertainty is not None:
+        return run.uncertainty
     if run.nodes is not None:
         return of_nodes(problem, run.nodes, run.theta, kind)
     return of_approximation(problem, run.theta, options.method, None, kind)
-
-
-def _from_draws(saem: Saem, run: _Run, options: _Options, kind: str) -> Uncertainty:
-    """Information over the chains' own draws at the estimate; more of them until a Newton step is known well enough."""
-    rounds = min(-(-DRAWS // len(saem.chains.place.centred)), ROUNDS)
-    nodes = saem.chains.nodes(run.theta, rounds)
-    found = of_nodes(saem.problem, nodes, run.theta, kind, chained=True)
-    for _ in range(DOUBLED):
-        if not run.finished or options.late() or _well_known(found):
-            break
-        nodes, rounds = joined(nodes, saem.chains.nodes(run.theta, rounds)), 2 * rounds
-        found = of_nodes(saem.problem, nodes, run.theta, kind, chained=True)
-    return found
-
-
-def _well_known(found: Uncertainty) -> bool:
-    """Whether more draws would change no verdict: the step is surely too far, or known well and surely small."""
-    low, high = found.distance - 2 * found.noise, found.distance + 2 * found.noise
-    return low > FAR_SAMPLED or (found.noise < WELL_KNOWN and high < FAR_SAMPLED)
 
 
 def _against(run: _Run, modes_found: bool, options: _Options) -> list[str]:

@@ -48,7 +48,10 @@ class Events:
     happened: Any
 
     def __post_init__(self) -> None:
-        time, happened = np.array(self.time, float), np.array(self.happened)
+        try:
+            time, happened = np.array(self.time, float), np.array(self.happened)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"events: times must be positive numbers ({error})") from None
         if time.ndim != 1 or time.shape != happened.shape:
             raise InputError(f"events: time and happened must be rows of one length, got {time.shape} {happened.shape}")
         if not np.isin(happened, (0, 1)).all():
@@ -120,6 +123,10 @@ class Hazard:
             raise InputError(f"hazard: rate must be positive, got {self.rate!r}")
         if self.baseline == "weibull" and self.shape is not None and not 0 < self.shape < math.inf:
             raise InputError(f"hazard: Weibull's shape must be positive, got {self.shape!r}")
+        given = {"association": self.association, "shape": self.shape or 0.0, **self.covariates}
+        for name, value in given.items():
+            if not math.isfinite(value):
+                raise InputError(f"hazard: the first guess of {name!r} must be a number, got {value!r}")
 
     @property
     def shapes(self) -> tuple[str, ...]:

@@ -1,7 +1,10 @@
 """The marginal likelihood as a weighted sum over points in the space of random effects: quadrature and importance.
 
 Adaptive Gauss-Hermite quadrature puts a grid about each mode, scaled by the curvature there: the oracle of small
-problems. Importance sampling draws from Student's t about each mode and knows its own standard error.
+problems. Importance sampling draws from Student's t about each mode and knows its own standard error. Its points fill
+space evenly (Richtmyer's sequence, shifted at random for each subject: Genz and Bretz 2009, chapter 4), so that a sum
+over few effects is far better known than one over points drawn without order. They come in independent replicates,
+whose scatter is the standard error.
 
 Points are kept as effects plus what the centred coefficients add to them. So held, they stay where the data put them
 when theta moves, and a likelihood over held points can be maximised without finding modes again; its derivative is
@@ -13,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +31,30 @@ Reals = NDArray[np.float64]
 
 MOST_NODES = 200_000
 """Points per subject that a quadrature may have."""
-CHUNK = 4_000_000
-"""Numbers of one array that are held at a time."""
+CHUNK = 400_000
+"""Numbers of one array that are held at a time: few enough for a processor's cache."""
+REPLICATES = 8
+"""Independent sets of evenly spread points: their scatter tells how well a sum over all is known."""
+PILOTS, PILOT, GAIN = 8, 0.25, 0.95
+"""Pilots of importance sampling at most, which fit the proposal to what they find; their share of its points; and how
+far the variance of the likelihood must fall from one to the next for another to follow."""
 DEGREES = 5.0
 """Degrees of freedom of the proposals of importance sampling: heavier tails than the target keep weights finite."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Derivative of the log likelihood by the free entries, over nodes.
+
+    Attributes:
+        mean: of each subject, shape (subject, free entry).
+        replicates: how far the sum over subjects lies from it in each independent set, shape (replicate, free entry).
+        scatter: sum over subjects of the covariance of log p(data, effects)'s derivative given the data.
+    """
+
+    mean: Reals
+    replicates: Reals
+    scatter: Reals
 
 
 @dataclass(eq=False)
@@ -42,14 +66,18 @@ class Nodes:
         centred: effects plus shifts, shape (node, subject, d).
         log_weight: shape (node, subject).
         random: whether the points were drawn, so that sums have a standard error.
+        replicates: independent sets, one after the other, whose scatter is that error.
         predictions: those of each of the ``parts()``, once they are known; None where theta changes them.
+        known: the last theta with its ``log_terms``.
     """
 
     problem: Problem
     centred: Reals
     log_weight: Reals
     random: bool
+    replicates: int = REPLICATES
     predictions: list[Predicted] | None = None
+    known: tuple[bytes, Reals] = (b"", np.zeros(0))
 
     def keep(self, f: Reals) -> None:
         """Take predictions at the nodes for known, shape (node, row): theta must not change them."""
@@ -68,11 +96,13 @@ class Nodes:
 
     def log_terms(self, theta: Reals) -> Reals:
         """Logarithm of each node's share in the likelihood of each subject, shape (node, subject)."""
-        terms = [
-            self.problem.loglik(theta, eta, None if found is None else found.f) + self.problem.log_prior(theta, eta)
-            for eta, found in self._walk(theta, need_slopes=False)
-        ]
-        return np.concatenate(terms) + self.log_weight
+        if theta.tobytes() != self.known[0]:
+            terms = [
+                self.problem.loglik(theta, eta, None if found is None else found.f) + self.problem.log_prior(theta, eta)
+                for eta, found in self._walk(theta, need_slopes=False)
+            ]
+            self.known = theta.tobytes(), np.concatenate(terms) + self.log_weight
+        return self.known[1]
 
     def loglik(self, theta: Reals) -> Reals:
         """Logarithm of the marginal likelihood of each subject, shape (subject,)."""
@@ -88,9 +118,8 @@ class Nodes:
             return np.zeros(self.problem.subjects)
         terms = self.log_terms(theta[None])
         share = np.exp(terms - terms.max(axis=0))
-        half = len(share) // 2
-        pairs = (share[:half] + share[half:]) / 2  # a point and its mirror image are drawn together
-        return pairs.var(axis=0, ddof=1) / pairs.mean(axis=0) ** 2 / half
+        sets = np.array([part.mean(axis=0) for part in np.array_split(share, self.replicates)])
+        return sets.var(axis=0, ddof=1) / sets.mean(axis=0) ** 2 / self.replicates
 
     def effective(self, theta: Reals) -> Reals:
         """Effective number of nodes of each subject."""
@@ -106,38 +135,45 @@ class Nodes:
 
     def value_and_score(self, theta: Reals) -> tuple[Reals, Reals]:
         """Log likelihood of each subject, and its derivative by the free entries, shape (subject, free entry)."""
-        row, total = theta[None], self.log_terms(theta[None])
-        loglik = _log_sum(total)
-        weight = np.exp(total - loglik)
-        score = np.zeros((self.problem.subjects, len(self.problem.free)))
-        for part, (eta, found) in zip(self.parts(), self._walk(row, need_slopes=True), strict=True):
-            each, by = weight[part], self.problem.score(row, eta, found)
-            by[each == 0] = 0.0  # a point so far out that its prediction is no number counts for nothing
-            score += np.einsum("ks,ksp->sp", each, by)
-        return loglik, score
+        return self.loglik(theta), self.scores(theta).mean
 
-    def node_scores(self, theta: Reals, chance: Reals | None = None, more: Reals | float = 0.0) -> Reals:
-        """What each node adds to the derivative of the log likelihood by the free entries, shape (node, free entry).
+    def scores(self, theta: Reals) -> Scores:
+        """What the points say of the derivative of the log likelihood, in one pass over them."""
+        return _joined_scores([self.score_sums(theta, np.ones(self.problem.subjects), 0.0)], self.replicates)
 
-        Args:
-            theta: shape (entry,).
-            chance: by which each subject counts, shape (subject,).
-            more: is added to the score of every node and subject, shape (free entry,).
+    def score_sums(self, theta: Reals, chance: Reals, more: Reals | float) -> tuple[Reals, ...]:
+        """Sums of the nodes' scores, each subject counted by its ``chance``, with ``more`` added to each score.
+
+        Returns:
+            Over nodes, shape (subject, free entry); over subjects, (node, free entry); of the products of the scores,
+            (free entry, free entry); and the weights, (node, subject).
         """
-        row, weight, found = theta[None], self.weights(theta), []
-        weight = weight if chance is None else weight * chance
-        for part, (eta, predicted) in zip(self.parts(), self._walk(row, need_slopes=True), strict=True):
-            by = self.problem.score(row, eta, predicted) + more
-            by[weight[part] == 0] = 0.0
-            found.append(np.einsum("ks,ksp->kp", weight[part], by))
-        return np.concatenate(found)
+        size, weight = len(self.problem.free), self.weights(theta) * chance
+        mean, each, products = np.zeros((self.problem.subjects, size)), [], np.zeros((size, size))
+        for part, (eta, found) in zip(self.parts(), self._walk(theta[None], need_slopes=True), strict=True):
+            by = self.problem.score(theta[None], eta, found) + more
+            by[weight[part] == 0] = 0.0  # a point so far out that its prediction is no number counts for nothing
+            weighed = by * weight[part][..., None]
+            mean += weighed.sum(axis=0)
+            each.append(weighed.sum(axis=1))
+            products += by.reshape(-1, size).T @ weighed.reshape(-1, size)
+        return mean, np.concatenate(each), products, weight
+
+    def held_score(self, theta: Reals, weight: Reals) -> Reals:
+        """Derivative by the free entries of log p(data, effects), summed with weights that are held."""
+        total = np.zeros(len(self.problem.free))
+        for part, (eta, found) in zip(self.parts(), self._walk(theta[None], need_slopes=True), strict=True):
+            by, each = self.problem.score(theta[None], eta, found), weight[part]
+            by[each == 0] = 0.0
+            total += each.ravel() @ by.reshape(-1, len(total))
+        return total
 
     def means(self, theta: Reals) -> tuple[Reals, Reals]:
         """Posterior mean and covariance of the effects of each subject, shapes (subject, d), (subject, d, d)."""
         weight, eta = self.weights(theta), self.centred - self.problem.shifts(theta[None])
-        mean = np.einsum("ks,ksd->sd", weight, eta)
-        away = eta - mean
-        return mean, np.einsum("ks,ksi,ksj->sij", weight, away, away)
+        mean = (weight[..., None] * eta).sum(axis=0)
+        away = np.swapaxes(eta - mean, 0, 1)
+        return mean, np.swapaxes(weight.T[..., None] * away, 1, 2) @ away
 
     def _walk(self, theta: Reals, *, need_slopes: bool) -> Iterator[tuple[Reals, Predicted | None]]:
         """Effects of each part with predictions, which are kept where theta does not change them."""
@@ -181,16 +217,13 @@ class ClassNodes:
 
     def value_and_score(self, theta: Reals) -> tuple[Reals, Reals]:
         """Log likelihood of each subject and its derivative by the free entries."""
-        total, chance = self.chances(theta)
-        by_shares = self.problem.log_shares(theta)[1]
-        scores = np.array([part.value_and_score(theta)[1] for part in self.parts]) + by_shares[:, None]
-        return total, np.einsum("cs,csp->sp", chance, scores)
+        return self.loglik(theta), self.scores(theta).mean
 
-    def node_scores(self, theta: Reals) -> Reals:
-        """What each node adds to the derivative of the log likelihood by the free entries, in all classes."""
+    def scores(self, theta: Reals) -> Scores:
+        """What the points of all classes say of the derivative of the log likelihood."""
         chance, more = self.chances(theta)[1], self.problem.log_shares(theta)[1]
-        parts = zip(self.parts, chance, more, strict=True)
-        return np.sum([part.node_scores(theta, share, by) for part, share, by in parts], axis=0)
+        each = zip(self.parts, chance, more, strict=True)
+        return _joined_scores([part.score_sums(theta, share, by) for part, share, by in each], self.parts[0].replicates)
 
     def standard_error(self, theta: Reals) -> float:
         """Standard error of -2 log likelihood from drawing the nodes."""
@@ -206,6 +239,14 @@ class ClassNodes:
 AnyNodes = Nodes | ClassNodes
 
 
+def _joined_scores(parts: list[tuple[Reals, ...]], replicates: int) -> Scores:
+    """Scores over the nodes of all classes, from the sums of each."""
+    mean, products = (np.sum([part[k] for part in parts], axis=0) for k in (0, 2))
+    away = np.sum([each - weight @ mean for _, each, _, weight in parts], axis=0)
+    sets = np.array([part.sum(axis=0) for part in np.array_split(away, replicates)])
+    return Scores(mean, replicates * sets, products - mean.T @ mean)
+
+
 def joined(first: AnyNodes, other: AnyNodes) -> AnyNodes:
     """Return the nodes of two sets of the same problem in one, their weights as they are."""
     if isinstance(first, ClassNodes) or isinstance(other, ClassNodes):
@@ -215,7 +256,7 @@ def joined(first: AnyNodes, other: AnyNodes) -> AnyNodes:
         return ClassNodes(first.problem, parts)  # type: ignore[arg-type]
     pair = (first, other)
     centred, weight = (np.concatenate([getattr(one, name) for one in pair]) for name in ("centred", "log_weight"))
-    found = Nodes(first.problem, centred, weight, random=first.random)
+    found = Nodes(first.problem, centred, weight, first.random, first.replicates)
     if first.predictions is not None and other.predictions is not None:
         found.keep(np.concatenate([known.f for one in pair for known in one.predictions or []]))
     return found
@@ -256,12 +297,12 @@ def importance_nodes(
     start: Reals | None = None,
     about: tuple[Reals, Reals] | None = None,
 ) -> AnyNodes:
-    """Draw points from Student's t about each subject's mode, or about a mean that is known, every second one mirrored.
+    """Draw points from Student's t about each subject's mode, or about a mean that is known, spread evenly.
 
     Args:
         problem: model and data.
         theta: where modes are found, shape (entry,).
-        nodes: points per subject.
+        nodes: points per subject, rounded up to equal replicates of a point and its mirror image each.
         seed: of the draws.
         start: first guesses of the modes, shape (1 or class, subject, d).
         about: mean and covariance of the centred effects of each subject, shapes (subject, d) and (subject, d, d), as a
@@ -272,7 +313,6 @@ def importance_nodes(
     """
     if nodes < 10:
         raise InputError(f"importance sampling needs at least 10 points per subject, got {nodes}")
-    d = problem.d
     if problem.classes > 1:
         parts = [problem.with_classes(k) for k in range(problem.classes)]
         starts = _starts(start, len(parts))
@@ -280,21 +320,74 @@ def importance_nodes(
         return ClassNodes(problem, found)  # type: ignore[arg-type]
     if about is None:
         modes = _sharp_modes(problem, theta, start)
-        root, size = _roots(modes)
-        middle = modes.eta[0] + problem.shifts(theta[None])[0]
+        middle, root = modes.eta[0] + problem.shifts(theta[None])[0], _roots(modes)[0]
     else:
-        middle, root = about[0], np.linalg.cholesky(about[1])
-        size = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        middle, root = about[0], _cholesky(about[1])
     random = np.random.Generator(np.random.Philox(seed))
-    half = -(-nodes // 2)
-    normal = random.standard_normal((half, problem.subjects, d))
-    chi = random.chisquare(DEGREES, (half, problem.subjects)) / DEGREES
-    z = normal / np.sqrt(chi)[..., None]
-    z = np.concatenate([z, -z])
-    centred = middle + np.einsum("sij,ksj->ksi", root, z)
+    variance = math.inf
+    for _ in range(PILOTS):
+        pilot = _about(problem, middle, root, max(10, int(PILOT * nodes)), random)
+        middle, root = _fitted(pilot, theta, middle, root)
+        before, variance = variance, float((1.0 / pilot.effective(theta)).mean())
+        if not variance < GAIN * before:
+            break
+    return _about(problem, middle, root, nodes, random)
+
+
+def _about(problem: Problem, middle: Reals, root: Reals, nodes: int, random: np.random.Generator) -> Nodes:
+    """Points of Student's t about each subject's middle, shape (subject, d), stretched by its root, (subject, d, d)."""
+    d, half = problem.d, -(-nodes // (2 * REPLICATES))
+    z = np.concatenate([_even_student(random, half, problem.subjects, d) for _ in range(REPLICATES)])
+    size = np.linalg.slogdet(root)[1]
     constant = math.lgamma((DEGREES + d) / 2) - math.lgamma(DEGREES / 2) - 0.5 * d * math.log(DEGREES * math.pi)
     density = constant - 0.5 * (DEGREES + d) * np.log1p((z**2).sum(axis=-1) / DEGREES) - size
-    return Nodes(problem, centred, -density - math.log(2 * half), random=True)
+    centred = middle + np.swapaxes(np.swapaxes(z, 0, 1) @ np.swapaxes(root, 1, 2), 0, 1)
+    return Nodes(problem, centred, -density - math.log(len(z)), random=True)
+
+
+def _fitted(pilot: Nodes, theta: Reals, middle: Reals, root: Reals) -> tuple[Reals, Reals]:
+    """Middle and root by a pilot's weighted mean and covariance, the more the more points these rest on."""
+    points = np.nan_to_num(pilot.effective(theta))
+    share = points / (points + 4 * pilot.problem.d)
+    with np.errstate(invalid="ignore"):
+        mean, covariance = (np.nan_to_num(part) for part in pilot.means(theta))
+    centred = mean + pilot.problem.shifts(theta[None])[0]
+    blend = share[:, None, None] * covariance + (1 - share)[:, None, None] * (root @ np.swapaxes(root, 1, 2))
+    return middle + share[:, None] * (centred - middle), _cholesky(blend)
+
+
+def _cholesky(covariance: Reals) -> Reals:
+    return np.asarray(np.linalg.cholesky(covariance), np.float64)
+
+
+def _even_student(random: np.random.Generator, half: int, subjects: int, d: int) -> Reals:
+    """Evenly spread points of Student's t and their mirror images, shape (2 half, subject, d).
+
+    Each subject has its own shift; the length of the n-th point is shared by all, so that it is spread most evenly.
+    """
+    from scipy.special import gammaincinv, ndtri
+
+    walk = np.arange(1, half + 1)[:, None] * np.sqrt(_primes(d + 1)) % 1.0
+    shares = _folded(walk[:, None, :d], random.random((subjects, d)))
+    chi = 2.0 * gammaincinv(0.5 * DEGREES, _folded(walk[:, d], random.random())) / DEGREES
+    z = ndtri(shares) / np.sqrt(chi)[:, None, None]
+    return np.concatenate([z, -z])
+
+
+def _folded(walk: Any, shift: Any) -> Reals:
+    """Shifted points on a circle, folded to the open interval from 0 to 1."""
+    return np.clip(np.abs(2.0 * ((walk + shift) % 1.0) - 1.0), 1e-12, 1.0 - 1e-12)
+
+
+def _primes(count: int) -> Reals:
+    """The first prime numbers."""
+    found: list[int] = []
+    number = 2
+    while len(found) < count:
+        if all(number % prime for prime in found):
+            found.append(number)
+        number += 1
+    return np.array(found, float)
 
 
 def _starts(start: Reals | None, classes: int) -> list[Reals | None]:

@@ -64,6 +64,7 @@ class Problem(ParameterVector):
         super().__init__(model, make_rows(data, model.ends, occasions=bool(model.by_occasion)))
         self.bound = model.structure.bind(self.rows, [e.output for e in model.ends], self.by)
         self.endpoint_rows = [np.flatnonzero(self.rows.endpoint == k) for k in range(len(model.ends))]
+        self.parts = [slice(None)] if len(model.ends) == 1 else self.endpoint_rows  # without copies where there is one
         self.starts = self.rows.starts
         self.remembers = bool(self.occasions) and not model.structure.exact_curvature
         self._check_informed()
@@ -109,7 +110,7 @@ class Problem(ParameterVector):
         for k, endpoint in enumerate(self.model.ends):
             scale = "log" if endpoint.residual.logarithmic else endpoint.scale
             if scale != "natural":
-                _take_logarithm(found, self.endpoint_rows[k], 1.0 if scale == "log" else 1.0 / LOG10)
+                _take_logarithm(found, self.parts[k], 1.0 if scale == "log" else 1.0 / LOG10)
         return Predicted(*found)
 
     def by_effects(self, slopes: Reals) -> Reals:
@@ -127,13 +128,15 @@ class Problem(ParameterVector):
         """Logarithm of the density of each subject's data given its effects, shape (chain, subject)."""
         if f is None:
             f = self.predict(theta, eta).f
-        total = np.empty_like(f)
-        for k, at in enumerate(self.endpoint_rows):
-            total[:, at] = self._terms(k, at, f[:, at], theta, order=0)[0].value
+        terms = [self._terms(k, at, f[:, at], theta, order=0)[0].value for k, at in enumerate(self.parts)]
+        total = terms[0] if len(terms) == 1 else np.empty_like(f)
+        if len(terms) > 1:
+            for at, part in zip(self.parts, terms, strict=True):
+                total[:, at] = part
         return _likelihood(self.per_subject(total) + self.rows.constant)
 
     def _terms(
-        self, k: int, at: NDArray[np.intp], f: Reals, theta: Reals, *, order: int = 2, at_zero: Reals | None = None
+        self, k: int, at: Any, f: Reals, theta: Reals, *, order: int = 2, at_zero: Reals | None = None
     ) -> tuple[Any, ...]:
         """Row terms of endpoint ``k`` with the deviation and its slopes; ``at_zero`` holds it where effects are 0."""
         residual, rows = self.model.ends[k].residual, self.rows
@@ -160,7 +163,7 @@ class Problem(ParameterVector):
             )
         found = self.predict(theta, eta, 0 if self.remembers else 2 if exact else 1)
         value, slope, expected, bend = (np.empty_like(found.f) for _ in range(4))
-        for k, at in enumerate(self.endpoint_rows):
+        for k, at in enumerate(self.parts):
             held = None if at_zero is None else at_zero[:, at]
             t, g, g_f, g_ff, _ = self._terms(k, at, found.f[:, at], theta, at_zero=held)
             value[:, at] = t.value
@@ -194,7 +197,7 @@ class Problem(ParameterVector):
         link = self.link[self.rows.unit]
         return np.einsum("npi,knpq,nqj->knij", link, second, link)
 
-    def _expected(self, k: int, at: NDArray[np.intp], g: Reals, g_f: Reals, second: Reals) -> Reals:
+    def _expected(self, k: int, at: Any, g: Reals, g_f: Reals, second: Reals) -> Reals:
         """Expected information of points about their prediction; the observed one of intervals and truncated points."""
         n = self.model.ends[k].residual.degrees
         if math.isinf(n):
@@ -216,15 +219,19 @@ class Problem(ParameterVector):
         if predicted is None:
             predicted = self.predict(theta, eta, 1 if wanted else 0, wanted)
         result = np.zeros((len(eta), self.subjects, len(self.names)))
-        slope = np.empty_like(predicted.f)
-        for k, at in enumerate(self.endpoint_rows):
+        slope = np.empty_like(predicted.f) if wanted else None
+        for k, at in enumerate(self.parts):
             t, _, g_f, _, g_s = self._terms(k, at, predicted.f[:, at], theta, order=1)
-            slope[:, at] = t.f + t.g * g_f
+            if slope is not None:
+                slope[:, at] = t.f + t.g * g_f
             for j, by in enumerate(g_s):
-                whole = np.zeros_like(predicted.f)
-                whole[:, at] = t.g * by
-                result[..., self.sigma[k].start + j] = self.per_subject(whole)
-        if wanted:
+                each = t.g * by
+                if len(self.parts) > 1:
+                    whole = np.zeros_like(predicted.f)
+                    whole[:, at] = each
+                    each = whole
+                result[..., self.sigma[k].start + j] = self.per_subject(each)
+        if slope is not None:
             assert predicted.first is not None
             for b in self.loose:
                 p = self.beta_parameter[b]
@@ -243,7 +250,7 @@ class Problem(ParameterVector):
         """
         by_f, by_g = (np.zeros((*found.f.shape, len(entries))) for _ in range(2))
         weight_f, weight_g = np.empty_like(found.f), np.empty_like(found.f)
-        for k, at in enumerate(self.endpoint_rows):
+        for k, at in enumerate(self.parts):
             t, g, g_f, _, g_s = self._terms(k, at, found.f[:, at], theta)
             point = self.rows.points[at]
             weight_f[:, at] = np.where(point, 1.0 / g**2, np.maximum(-t.ff, 0.0))
@@ -267,14 +274,14 @@ def _likelihood(found: Reals) -> Reals:
     return np.where(np.isnan(found), -np.inf, found)
 
 
-def _take_logarithm(found: list[Reals], at: NDArray[np.intp], factor: float) -> None:
+def _take_logarithm(found: list[Reals], at: Any, factor: float) -> None:
     """Replace predictions by their logarithms, and the derivatives accordingly."""
     with np.errstate(all="ignore"):
         f = found[0][:, at]
-        found[0][:, at] = factor * np.log(f)
-        relative = found[1][:, at] / f[..., None] if len(found) > 1 else np.zeros(0)
         if len(found) > 1:
+            relative = found[1][:, at] / f[..., None]
             found[1][:, at] = factor * relative
-        if len(found) > 2:
-            cross = relative[..., :, None] * relative[..., None, :]
-            found[2][:, at] = factor * (found[2][:, at] / f[..., None, None] - cross)
+            if len(found) > 2:
+                cross = relative[..., :, None] * relative[..., None, :]
+                found[2][:, at] = factor * (found[2][:, at] / f[..., None, None] - cross)
+        found[0][:, at] = np.log(f) if factor == 1 else factor * np.log(f)

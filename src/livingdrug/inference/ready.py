@@ -74,6 +74,9 @@ def ready(name: str, **options: Any) -> StatisticalModel:
     for option in options:
         if option not in READY[name].options:
             raise InputError(unknown_name(f"option of {name}", option, READY[name].options))
+    columns = options.get("columns")
+    if not isinstance(columns or {}, Mapping):
+        raise InputError(f"{name}: columns must be parameter -> column of the data, got {columns!r}")
     return READY[name].build(**options)
 
 

@@ -31,6 +31,8 @@ __all__ = [
 Reals = NDArray[np.float64]
 COUNTS = (1, 3, 6)
 """Numbers of a row up to each order: the value, its slopes by f and g, and the three second derivatives."""
+FAR_ABOVE = 1e100
+"""Deviations by which a limit may lie above a prediction: with infinitely many, slopes would be no numbers."""
 LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -75,14 +77,14 @@ class Residual:
             working: parameters on the working scale, shape (chain or 1, parameter).
 
         Returns:
-            The deviation, its first and second derivative by ``f``, and its derivatives by the working parameters.
+            The deviation, its first and second derivative by ``f``, and its derivatives by the working parameters; of
+            shape (chain or 1, 1) where it does not depend on predictions.
         """
         s = [column[:, None] for column in self.from_working(working).T]
-        none = np.zeros_like(f)
         if self.kind in {"additive", "log_additive"}:
-            g = s[0] + none
-            return g, none, none, [g]
-        size, sign = np.abs(f), np.sign(f)
+            none = np.zeros_like(s[0])
+            return s[0], none, none, [s[0]]
+        none, size, sign = np.zeros_like(f), np.abs(f), np.sign(f)
         if self.kind == "proportional":
             g = s[0] * size
             return g, s[0] * sign, none, [g]
@@ -181,7 +183,7 @@ def row_terms(
     Args:
         residual: whose tails are used.
         f: predictions, shape (chain, row).
-        g: standard deviations, the same shape.
+        g: standard deviations, the same shape or (chain or 1, 1).
         value: of points, NaN of intervals, shape (row,).
         low: lower end of intervals.
         high: upper end.
@@ -189,41 +191,31 @@ def row_terms(
         order: of the derivatives that are wanted, 0 to 2.
     """
     tail = _Normal() if math.isinf(residual.degrees) else _Student(residual.degrees)
-    point = ~np.isnan(value)
     with np.errstate(all="ignore"):
-        if point.all():
-            total = _points(tail, f, g, value, order)
-        else:
-            total = [np.empty_like(f) for _ in range(COUNTS[order])]
-
-            def of_points(at: NDArray[np.intp]) -> list[Reals]:
-                return _points(tail, f[:, at], g[:, at], value[at], order)
-
-            def of_intervals(at: NDArray[np.intp]) -> list[Reals]:
-                return _intervals(tail, f[:, at], g[:, at], low[at], high[at], order)
-
-            for at, part in ((np.flatnonzero(point), of_points), (np.flatnonzero(~point), of_intervals)):
-                for whole, piece in zip(total, part(at), strict=True):
-                    whole[:, at] = piece
-        at = np.flatnonzero(np.isfinite(above))
-        if len(at):
-            given = _intervals(tail, f[:, at], g[:, at], above[at], np.full(len(at), np.inf), order)
-            for whole, piece in zip(total, given, strict=True):
-                whole[:, at] -= piece
+        total = _points(tail, f, g, value, order)  # of intervals this is no number, and is replaced
+        for at, ends in ((np.flatnonzero(np.isnan(value)), (low, high)), (np.flatnonzero(np.isfinite(above)), None)):
+            if not len(at):
+                continue
+            some = g if g.shape[1] == 1 else g[:, at]
+            first, last = (above[at], np.full(len(at), np.inf)) if ends is None else (ends[0][at], ends[1][at])
+            for whole, piece in zip(total, _intervals(tail, f[:, at], some, first, last, order), strict=True):
+                whole[:, at] = piece if ends is not None else whole[:, at] - piece
     value_f_g = [*total, *([total[-1]] * (6 - len(total)))]
     return RowTerms(*value_f_g)
 
 
 def _points(tail: Any, f: Reals, g: Reals, y: Reals, order: int) -> list[Reals]:
-    z = (y - f) / g
+    z = y - f
+    z /= g
+    value, *slopes = tail.log_density(z, order)
+    value -= np.log(g)
     if not order:
-        return [tail.log_density(z, 0)[0] - np.log(g)]
-    value, first, second = tail.log_density(z, 2)
-    chain = _chain(z, g, first, second, order)
+        return [value]
+    chain = _chain(z, g, slopes[0], slopes[-1], order)
     chain[1] -= 1 / g
     if order > 1:
         chain[4] += 1 / g**2
-    return [value - np.log(g), *chain]
+    return [value, *chain]
 
 
 def _chain(z: Reals, g: Reals, first: Reals, second: Reals, order: int) -> list[Reals]:
@@ -275,7 +267,7 @@ def _intervals(tail: Any, f: Reals, g: Reals, low: Reals, high: Reals, order: in
 
 def _below(tail: Any, f: Reals, g: Reals, high: Reals, order: int) -> list[Reals]:
     """Logarithm of the chance to lie below a value: the usual case of the above."""
-    u = (high - f) / g
+    u = np.minimum((high - f) / g, FAR_ABOVE)
     chance = tail.log_cdf(u)
     if not order:
         return [chance]
@@ -287,10 +279,13 @@ def _below(tail: Any, f: Reals, g: Reals, high: Reals, order: int) -> list[Reals
 class _Normal:
     @staticmethod
     def log_density(z: Reals, order: int = 2) -> tuple[Reals, ...]:
-        """Logarithm of the density and its two derivatives."""
+        """Logarithm of the density and its derivatives."""
+        value = z * z
+        value *= -0.5
+        value -= LOG_ROOT_2PI
         if not order:
-            return (-0.5 * z * z - LOG_ROOT_2PI,)
-        return -0.5 * z * z - LOG_ROOT_2PI, -z, np.full_like(z, -1.0)
+            return (value,)
+        return (value, -z) if order == 1 else (value, -z, np.full_like(z, -1.0))
 
     @staticmethod
     def log_cdf(z: Reals) -> Reals:
@@ -306,14 +301,10 @@ class _Student:
 
     def log_density(self, z: Reals, order: int = 2) -> tuple[Reals, ...]:
         n, square = self.n, z * z
+        value = self.constant - 0.5 * (n + 1) * np.log1p(square / n)
         if not order:
-            return (self.constant - 0.5 * (n + 1) * np.log1p(square / n),)
-        first = -(n + 1) * z / (n + square)
-        return (
-            self.constant - 0.5 * (n + 1) * np.log1p(square / n),
-            first,
-            -(n + 1) * (n - square) / (n + square) ** 2,
-        )
+            return (value,)
+        return value, -(n + 1) * z / (n + square), -(n + 1) * (n - square) / (n + square) ** 2
 
     def log_cdf(self, z: Reals) -> Reals:
         from scipy.special import stdtr

@@ -79,6 +79,23 @@ class Rows:
         """Rows that are points, not intervals."""
         return ~np.isnan(self.value)
 
+    def moves(self, name: str) -> str:
+        """Where a covariate first moves in time, in words with subject and row; empty if it does not.
+
+        The row is the subject's first observation or dose from which on the new value holds.
+        """
+        one = self.data.covariates[name]
+        moved = (one.subject[1:] == one.subject[:-1]) & (one.changed[1:] != one.changed[:-1])
+        if not moved.any():
+            return ""
+        at = 1 + int(np.argmax(moved))
+        rows = [
+            part.row[(part.subject == one.subject[at]) & (part.time >= one.time[at])]
+            for part in (self.data.observations, self.data.doses)
+        ]
+        row = f", row {min(np.concatenate(rows))}" if len(np.concatenate(rows)) else ""
+        return f"first of subject {self.data.ids[one.subject[at]]!r}{row}"
+
     def covariate(self, name: str) -> Reals:
         """Values of a covariate at the rows."""
         if name not in self.data.covariates:

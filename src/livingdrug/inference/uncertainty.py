@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, unknown_name
-from livingdrug.inference.nodes import AnyNodes
+from livingdrug.inference.nodes import AnyNodes, ClassNodes, Nodes, Scores
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.scales import from_working
 from livingdrug.inference.search import approximate_slopes
@@ -35,8 +35,6 @@ NOTHING = 1e-3
 """A spread below this share of its first guess counts as none."""
 ROUNDING = 1e-11
 """Least eigenvalue of an information matrix with ones on its diagonal that is more than rounding."""
-BATCHES = 20
-"""Stretches of draws from whose means the noise of a Newton step is judged."""
 STEP, STEP_OF_NODES = 1e-3, 1e-5
 """Steps of the differences of slopes, on the working scale; the slopes of a likelihood over nodes are exact."""
 
@@ -53,7 +51,8 @@ class Uncertainty:
         inverse: of the information; None likewise.
         gain: what -2 log likelihood could still gain by a Newton step.
         distance: largest move of that step, in standard errors, and ``farthest``, the entry that it would move so.
-        noise: standard error of the moves, in standard errors of the estimates, where the nodes are draws of a chain.
+        step: that step, shape (free entry,).
+        noise: standard error of the moves, in standard errors of the estimates, where the nodes were drawn.
         border: which entries stand at their border, deviations of nothing: they have no error and are left out.
         weak: names of the entries that the data tell least, where the information is not positive definite.
     """
@@ -66,38 +65,83 @@ class Uncertainty:
     gain: float
     distance: float
     farthest: str = ""
+    step: Reals | None = None
     noise: float = 0.0
     border: NDArray[np.bool_] | None = None
     weak: tuple[str, ...] = ()
 
 
-def of_nodes(
-    problem: Problem, nodes: AnyNodes, theta: Reals, kind: str = "information", *, chained: bool = False
-) -> Uncertainty:
-    """Uncertainty of a likelihood over nodes: its exact slopes, differentiated once more by differences.
+def of_nodes(problem: Problem, nodes: AnyNodes, theta: Reals, kind: str = "information") -> Uncertainty:
+    """Uncertainty of a likelihood over nodes: the observed information as Louis (1982) writes it.
 
-    Over draws of a chain (``chained``) this is the observed information of Louis (1982); each draw has the same weight.
+    It is minus the mean second derivative of log p(data, effects) over the nodes, less the covariance of its first.
     """
-    _, score = nodes.value_and_score(theta)
-    total, rows = score.sum(axis=0), []
-    for entry in problem.free:
+    scores = nodes.scores(theta)
+    information = -_mean_curvature(problem, nodes, theta, scores) - scores.scatter
+    found = _made(problem, theta, scores.mean, 0.5 * (information + information.T), kind)
+    return replace(found, noise=_noise(scores, found)) if nodes.random else found
+
+
+def _mean_curvature(problem: Problem, nodes: AnyNodes, theta: Reals, scores: Scores) -> Reals:
+    """Mean second derivative of log p(data, effects) by the free entries, weights held.
+
+    By entries of the effects' distribution the data say nothing: theirs follows from means and covariances alone.
+    """
+    free, total = problem.free.tolist(), np.zeros((len(problem.free),) * 2)
+    chances = nodes.chances(theta)[1] if isinstance(nodes, ClassNodes) else np.ones((1, problem.subjects))
+    parts = nodes.parts if isinstance(nodes, ClassNodes) else [nodes]
+    weighed = [(part, chance, part.weights(theta) * chance) for part, chance in zip(parts, chances, strict=True)]
+    start, size = scores.mean.sum(axis=0), STEP_OF_NODES
+    if problem.model.structure.exact_curvature:
+        size *= 0.1  # predictions have no noise of a solver
+    prior, shares = set(problem.of_effects.tolist()), set(range(problem.odds.start, problem.odds.stop))
+    slow = [k for k, entry in enumerate(free) if entry not in prior | shares]
+    for k in slow:
         near = theta.copy()
-        near[entry] += STEP_OF_NODES
-        rows.append((total - nodes.value_and_score(near)[1].sum(axis=0)) / STEP_OF_NODES)
-    information = np.array(rows)
-    found = _made(problem, theta, score, 0.5 * (information + information.T), kind)
-    return replace(found, noise=_noise(nodes, theta, found)) if chained else found
+        near[free[k]] += size
+        moved = np.sum([part.held_score(near, weight) for part, _, weight in weighed], axis=0)
+        total[k, slow] = ((moved - start) / size)[slow]
+    for part, chance, _ in weighed:
+        total += _prior_curvature(part, theta, chance)
+    odds = [k for k, entry in enumerate(free) if entry in shares]
+    share = np.exp(problem.log_shares(theta)[0][1:])
+    total[np.ix_(odds, odds)] -= problem.subjects * (np.diag(share) - np.outer(share, share))[: len(odds), : len(odds)]
+    return total
 
 
-def _noise(nodes: AnyNodes, theta: Reals, found: Uncertainty) -> float:
-    """Largest standard error of a Newton step's moves, in standard errors, from the means of batches of draws."""
+def _prior_curvature(nodes: Nodes, theta: Reals, chance: Reals) -> Reals:
+    """Mean second derivative of the effects' log density by the free entries, summed over subjects with a chance.
+
+    The derivative is quadratic in the effects: a pair of points along each root of their covariance gives its mean.
+    """
+    problem, (mean, covariance) = nodes.problem, nodes.means(theta)
+    size, root = np.linalg.eigh(covariance)
+    away = np.moveaxis(root * np.sqrt(problem.d * np.maximum(size, 0.0))[:, None], -1, 0)
+    centred = np.concatenate([mean + away, mean - away]) + problem.shifts(theta[None])
+
+    def score(at: Reals) -> Reals:
+        result = np.zeros((2 * problem.d, problem.subjects, len(problem.names)))
+        problem.prior_score(at[None], centred - problem.shifts(at[None]), result)
+        return np.einsum("s,ksp->p", chance, result)[problem.free] / (2 * problem.d)
+
+    found = np.zeros((len(problem.free),) * 2)
+    for k, entry in enumerate(problem.free):
+        if entry in problem.of_effects:
+            up, down = theta.copy(), theta.copy()
+            up[entry] += STEP_OF_NODES
+            down[entry] -= STEP_OF_NODES
+            found[k] = (score(up) - score(down)) / (2 * STEP_OF_NODES)
+    return found
+
+
+def _noise(scores: Scores, found: Uncertainty) -> float:
+    """Largest standard error of a Newton step's moves, in standard errors, from independent sets of nodes."""
     if found.inverse is None:
         return math.nan
-    each = np.array([part.sum(axis=0) for part in np.array_split(nodes.node_scores(theta), BATCHES)])
     sd = np.sqrt(np.diag(found.inverse))
     known = sd > 0
-    steps = BATCHES * (each @ found.inverse)[:, known] / sd[known]
-    return float(np.sqrt(steps.var(axis=0, ddof=1) / BATCHES).max())
+    steps = (scores.replicates @ found.inverse)[:, known] / sd[known]
+    return float(np.sqrt(steps.var(axis=0, ddof=1) / len(steps)).max())
 
 
 def of_approximation(
@@ -149,8 +193,9 @@ def _made(problem: Problem, theta: Reals, score: Reals, information: Reals, kind
     farthest = problem.names[problem.free[inside[moves.argmax()]]]
     gain, distance = float(total @ step), float(moves.max())
     return Uncertainty(
-        information, products, kind, covariance, inverse, gain, distance, farthest=farthest, border=border
-    )
+        information, products, kind, covariance, inverse, gain, distance, farthest, inverse @ score.sum(axis=0),
+        border=border,
+    )  # fmt: skip
 
 
 def _definite(information: Reals) -> bool:

@@ -48,6 +48,7 @@ class ParameterVector:
         theta: first guess, shape (entry,).
         free: entries that are estimated.
         d: number of random effects of a subject, all occasions together.
+        of_effects: entries that only the distribution of the effects depends on.
         notes: what the reader of a result should know of the model and data.
     """
 
@@ -109,7 +110,10 @@ class ParameterVector:
             raise InputError(f"{name}: the covariate {effect.covariate!r} is missing for subject {who!r}")
         label = f"{name}:{effect.covariate}"
         if one.varies:
-            self.notes.append(f"{effect.covariate!r} moves in time; {name!r} takes its value at the first sample used")
+            self.notes.append(
+                f"{effect.covariate!r} moves in time ({self.rows.moves(effect.covariate)}); {name!r} takes its value at "
+                "the first sample used"
+            )
         if effect.form == "category":
             return self._categories(label, effect, x, one.levels)
         if effect.form == "power":
@@ -208,6 +212,8 @@ class ParameterVector:
         steady = (self.design == self.design[first][self.rows.unit_subject]).all(axis=(0, 1))
         self.centred = np.flatnonzero(np.isin(self.beta_parameter, self.random) & steady)
         self.loose = np.setdiff1d(np.arange(self.betas), self.centred)
+        entries = [entry for block in self.blocks for entry in block.entries]
+        self.of_effects = np.concatenate([self.centred, np.array(entries, int)])
         self._make_shift()
 
     def _make_shift(self) -> None:

@@ -29,7 +29,7 @@ from livingdrug.plant.site_file import SiteBatches
 from livingdrug.plant.site_priors import Quantity, failure_prior, quantities
 from livingdrug.therapy.journey import Journey
 from livingdrug.therapy.multiplication import MultiplicationPlan
-from livingdrug.therapy.stated import Fixed, LogitNormal, LogNormal, Stated
+from livingdrug.therapy.stated import SITE_DATA, Fixed, LogitNormal, LogNormal, Stated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,6 @@ LEVELS = (0.05, 0.5, 0.95)
 NORMAL_95TH = 1.6448536269514722
 EDGE = 1e-3  # fractions nearer to 0 or 1 than a tenth of a percent are taken there: no test sees the difference
 FAR = 5.0  # robust standard deviations beyond which a batch is named
-SOURCE = "site data"
 LONGEST_NAME = 200
 
 
@@ -119,7 +118,7 @@ class Refit:
             if chance.place:
                 note = f"{self.site}: {chance.events} of {chance.batches} batches; before: {chance.prior.value:.3g}"
                 value = float(f"{chance.next_batch:.6g}")
-                found[chance.place] = Fixed(value=value, unit="fraction", source=SOURCE, mark="computed", note=note)
+                found[chance.place] = Fixed(value=value, unit="fraction", source=SITE_DATA, mark="computed", note=note)
         return found | dict(self.extra)
 
     def plan(self) -> dict[str, Any]:
@@ -370,7 +369,7 @@ def _stated(one: Quantity, after: SitePosterior, batch: Array, site: str) -> Sta
     sd = float(f"{(high - low) / (2 * NORMAL_95TH):.5g}")
     median = float(f"{float(one.back(middle)):.6g}")
     note = f"{site}: {after.batches} batches, {after.own:.0%} of the estimate their own; before: {one.prior.describe()}"
-    common = {"unit": one.unit, "source": SOURCE, "mark": "computed", "note": note}
+    common = {"unit": one.unit, "source": SITE_DATA, "mark": "computed", "note": note}
     if one.scale == "log":
         return LogNormal(median=median, log_sd=sd, **common)  # type: ignore[arg-type]
     return LogitNormal(median=median, logit_sd=sd, **common)  # type: ignore[arg-type]
@@ -437,7 +436,7 @@ def _dispersion(batches: SiteBatches, site: str, messages: list[str]) -> Iterato
         return
     shape = float(f"{max(float(found.shape), LEAST_SHAPE):.5g}")
     note = f"{site}: {text}; no interval"
-    yield "engineering.over_dispersion", Fixed(value=shape, source=SOURCE, mark="computed", note=note)
+    yield "engineering.over_dispersion", Fixed(value=shape, source=SITE_DATA, mark="computed", note=note)
 
 
 def _chances(batches: SiteBatches, messages: list[str]) -> Iterator[Chance]:

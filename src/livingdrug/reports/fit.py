@@ -12,6 +12,7 @@ from livingdrug.inference.npde import normal_test, npde
 from livingdrug.inference.vpc import vpc
 from livingdrug.reports import fit_checks, fit_effects, fit_figures
 from livingdrug.reports.charts import Figure
+from livingdrug.reports.keyresults import Card
 from livingdrug.reports.numbers import count, number, percent
 from livingdrug.reports.page import Report, render
 from livingdrug.reports.tables import Table, table
@@ -57,7 +58,9 @@ def fit_report(
     return Report(
         render(
             "fit.html",
+            kicker="fit of a mixed-effects model",
             title=title or result.problem.model.structure.name,
+            about=result.verdict_,
             run=_run(result),
             result=result,
             cards=_cards(result),
@@ -87,27 +90,24 @@ def _run(result: FitResult) -> str:
     )
 
 
-def _cards(result: FitResult) -> list[dict[str, str]]:
+def _cards(result: FitResult) -> list[Card]:
     rows = result.problem.rows
     below = int((~rows.points).sum())
     worst = max(((v, k) for k, v in _relative(result).items()), default=(math.nan, ""))
     shrunk = max(((v, k) for k, v in result.shrinkage_.items()), default=(math.nan, ""))
+    found = "the search ended at a maximum" if result.converged_ else "last values, not estimates"
+    likelihood = f"all constants, by {result.likelihood_}" + (
+        f", standard error {result.minus2ll_se_:.2f}" if result.minus2ll_se_ else ""
+    )
+    limits = f"{count(below)} of {count(len(rows.time))}, counted by their chance"
+    errors = f"of {drawing.words(worst[1])}" if worst[1] else "no standard errors"
     return [
-        {"value": "yes" if result.converged_ else "NO", "label": "converged",
-         "detail": "the search ended at a maximum" if result.converged_ else "last values, not estimates"},
-        {
-            "value": number(result.minus2ll_, 6), "label": "-2 log likelihood",
-            "detail": f"all constants, by {result.likelihood_}"
-            + (f", standard error {result.minus2ll_se_:.2f}" if result.minus2ll_se_ else ""),
-        },
-        {
-            "value": percent(below / len(rows.time)), "label": "of samples beyond a limit",
-            "detail": f"{count(below)} of {count(len(rows.time))}, counted by their chance",
-        },
-        {"value": percent(worst[0] / 100), "label": "largest relative standard error",
-         "detail": f"of {drawing.words(worst[1])}" if worst[1] else "no standard errors"},
-        {"value": percent(shrunk[0]), "label": "largest shrinkage", "detail": f"of {drawing.words(shrunk[1])}"},
-    ]  # fmt: skip
+        Card("yes" if result.converged_ else "NO", "converged", found),
+        Card(number(result.minus2ll_, 6), "-2 log likelihood", likelihood),
+        Card(percent(below / len(rows.time)), "of samples beyond a limit", limits),
+        Card(percent(worst[0] / 100), "largest relative standard error", errors),
+        Card(percent(shrunk[0]), "largest shrinkage", f"of {drawing.words(shrunk[1])}"),
+    ]
 
 
 def _relative(result: FitResult) -> dict[str, float]:

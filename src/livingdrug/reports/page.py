@@ -67,7 +67,8 @@ def report(outcome: Any) -> Report:
     return Report(
         render(
             "report.html",
-            trial=keyresults.headline(outcome),
+            kicker="simulated trial",
+            **keyresults.headline(outcome),
             cards=keyresults.cards(outcome),
             flow=flow(outcome),
             figures=figures(outcome),

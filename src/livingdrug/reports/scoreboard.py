@@ -99,12 +99,13 @@ def _verdict(covered: pd.DataFrame) -> str:
     missed = totals[(totals["by"] != "all") & ~totals["met"]]
     words = (
         f"{row['inside']} of {row['targets']} reported numbers lie inside their 95 % predictive interval "
-        f"({_percent(row['share'])}; the goal is {_percent(GOAL)}); {row['wide']} intervals are wider than their "
-        "limit. "
+        f"({_percent(row['share'])}); {row['wide']} intervals are wider than their limit. {row['narrow']} lie inside "
+        f"an interval that is not too wide ({_percent(row['narrow'] / row['targets'])}; the goal is {_percent(GOAL)}). "
     )
     if len(missed):
         named = ", ".join(
-            f"{name} ({_percent(share)})" for name, share in zip(missed["name"], missed["share"], strict=True)
+            f"{name} ({_percent(narrow / size)})"
+            for name, narrow, size in zip(missed["name"], missed["narrow"], missed["targets"], strict=True)
         )
         words += f"Below the goal of {_percent(GOAL_PART)} lie: {named}. "
     else:
@@ -129,13 +130,14 @@ def _summary_table(covered: pd.DataFrame) -> Table:
             count(row["targets"]),
             f"{row['inside']} ({_percent(row['share'])})",
             count(row["wide"]),
+            f"{row['narrow']} ({_percent(row['narrow'] / row['targets'])})",
             "yes" if row["met"] else f"no, below {_percent(row['goal'])}",
         )
         for row in coverage_summary(checked(covered)).to_dict("records")
     ]
     marks = ["inside" if row[-1] == "yes" else "outside" for row in rows]
-    headings = ("By", "Name", "Targets", "Inside", "Too wide", "Goal met")
-    return table(headings, rows, (2, 3, 4), "Inside by trial and by class of endpoint", marks)
+    headings = ("By", "Name", "Targets", "Inside", "Too wide", "Inside and not too wide", "Goal met")
+    return table(headings, rows, (2, 3, 4, 5), "Inside by trial and by class of endpoint", marks)
 
 
 def _target_table(rows: pd.DataFrame) -> Table:
@@ -292,7 +294,7 @@ def _cards(covered: pd.DataFrame) -> list[Card]:
     missed = f"{np.count_nonzero(parts['met'])} of {len(parts)}"
     return [
         Card(f"{row['inside']} of {row['targets']}", "reported numbers inside the 95 % interval", met),
-        Card(missed, "trials and classes reach their goal", f"{_percent(GOAL_PART)} inside in each"),
+        Card(missed, "trials and classes reach their goal", f"{_percent(GOAL_PART)} inside, not too wide"),
         Card(count(row["wide"]), "intervals wider than their limit", "twice the width that chance alone would give"),
     ]
 

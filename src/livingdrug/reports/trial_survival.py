@@ -14,7 +14,7 @@ from livingdrug.reports.tables import table
 from livingdrug.trials.measures import DAYS_PER_MONTH, Measure, clock, in_set
 from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Arm, Protocol
-from livingdrug.trials.replicates import draws, interval
+from livingdrug.trials.replicates import draws, interval, two_arms
 from livingdrug.trials.survival import kaplan_meier, many_curves
 from livingdrug.trials.targets import expanded, target_trials, targets
 
@@ -219,7 +219,7 @@ SUBGROUPS = (("age_years", ("younger", "older")), ("burden", ("less tumour", "mo
 def forest(outcome: Any, seed: int = 0) -> Figure | None:
     """Return hazard ratios of two arms: each clock, and the first one in halves of the patients; None for one arm."""
     trial = outcome.trial
-    if len(trial.arms) != 2 or not np.isin([arm.name for arm in trial.arms], outcome.outcomes["arm"]).all():
+    if not two_arms(outcome.outcomes, trial):
         return None
     rows = forest_rows(trial, outcome.outcomes, seed)
     ours, theirs = (arm.name for arm in trial.arms)
@@ -261,7 +261,7 @@ def forest_rows(trial: Protocol, outcomes: Outcomes, seed: int = 0) -> Rows:
             groups.append((f"{clocks[0].upper()}, {label}", clocks[0], outcomes.take(inside), 0.5))
     found = []
     for name, clock_name, held, part in groups:
-        if len(set(held["arm"].tolist())) < 2:
+        if not two_arms(held, trial):
             continue
         smaller = _smaller(trial, part)
         _, low, high = interval(hazard_ratios(held, smaller, clock_name, count=REPLICATES, seed=seed))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from livingdrug.library import load_model
 from livingdrug.qualification.formats import HEAD, STATUSES, assessment_rows, result_rows
 from livingdrug.qualification.target import FAIL, PASS
+from livingdrug.reports.keyresults import Card
+from livingdrug.reports.numbers import count
 from livingdrug.reports.page import Report, render
 from livingdrug.reports.tables import table
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["validation_page"]
 
 NUMERIC = (1, 2, 3, 4)
+ABOUT = (
+    "Every number below was computed again for this page and is set beside what the paper says, or beside what an "
+    "independent implementation gives."
+)
 
 
 def validation_page(qualification: Qualification) -> Report:
@@ -42,5 +48,9 @@ def validation_page(qualification: Qualification) -> Report:
                 "failed": sum(r.status == FAIL for r in results),
             }
         )
-    counts = [(status, qualification.count(status)) for status in STATUSES]
-    return Report(render("validation.html", models=models, counts=counts))
+    return Report(
+        render(
+            "validation.html", title="Validation of the model library", kicker="qualification", about=ABOUT, run="",
+            cards=[Card(count(qualification.count(status)), status, "") for status in STATUSES], models=models,
+        )
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.therapy.release import ReleasePlan
-from livingdrug.therapy.stated import Fixed, Mark
+from livingdrug.therapy.stated import Fixed, Mark, SourceKey
 
 __all__ = [
     "MEASURES",
@@ -113,7 +113,7 @@ class Specification(Declared):
     """The release specification of one product."""
 
     title: Text
-    source: Text
+    source: SourceKey
     mark: Mark
     place: Text
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]

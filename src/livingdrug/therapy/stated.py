@@ -1,7 +1,8 @@
 """Numbers that say where they come from: fixed, or varying between patients by a stated distribution.
 
-Each carries its unit, the key of its source and a mark: ``read`` in the source, ``computed`` from numbers of the
-source, ``recalled`` from memory, or ``assumed``. A report lists them all.
+Each carries its unit, the key of its source in ``sources.bib`` (or ``site data``, for numbers of one's own) and a
+mark: ``read`` in the source, ``computed`` from numbers of the source, ``recalled`` from memory, or ``assumed``. A
+report lists them all.
 
 Example:
     >>> weight = LogNormal(median=80, log_sd=0.2, unit="kg", note="no published table at hand")
@@ -22,22 +23,35 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, field_
 
 from livingdrug.declared import Declared, Number, Text
 from livingdrug.errors import InputError, unknown_name
+from livingdrug.sources import source_keys
 from livingdrug.streams import patient_words, purpose_number, seed_words, uniform
 
 __all__ = [
-    "Fixed", "Fraction", "LogNormal", "LogitNormal", "Normal", "Quantiles", "Stated", "StatedValue", "Values",
-    "stated_values", "within",
+    "SITE_DATA", "Fixed", "Fraction", "LogNormal", "LogitNormal", "Normal", "Quantiles", "SourceKey", "Stated",
+    "StatedValue", "Values", "stated_values", "within",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 Mark = Literal["read", "computed", "recalled", "assumed"]
+SITE_DATA = "site data"
+"""Source of numbers that a site measured itself and no publication holds."""
+
+
+def _known_source(key: str) -> str:
+    if key and key != SITE_DATA and key not in source_keys():
+        own = f"; for numbers of your own write {SITE_DATA!r}, and in the note which"
+        raise InputError(unknown_name("source", key, source_keys(), shown=3) + own)
+    return key
+
+
+SourceKey = Annotated[Text, AfterValidator(_known_source)]
 
 
 class Stated(Declared):
     """What all stated numbers share: unit, source key, mark and a note."""
 
     unit: Text = "1"
-    source: Text = ""
+    source: SourceKey = ""
     mark: Mark = "assumed"
     note: Text = ""
 

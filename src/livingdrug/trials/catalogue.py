@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from livingdrug.declared import declare, read_toml
+from livingdrug.declared import read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.trials.design import Trial, trial_names
 from livingdrug.trials.protocol import Protocol, protocol_names, registered_names
@@ -30,8 +30,7 @@ def find_trial(name: str) -> Protocol | Trial:
         ('Tisagenlecleucel', 'kimmel2021')
     """
     if name.endswith(".toml") or "/" in name or Path(name).is_file():
-        values = read_toml(name)
-        return declare(Trial, values, name) if "population" in values else Protocol.read(name)
+        return (Trial if "population" in read_toml(name) else Protocol).read(name)
     if name in trial_names():
         return Trial.builtin(name)
     if name not in all_trials():

@@ -20,7 +20,7 @@ from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.population import Population
 from livingdrug.therapy.journey import Journey
-from livingdrug.therapy.stated import Fixed, Stated, stated_values, within
+from livingdrug.therapy.stated import Fixed, SourceKey, Stated, stated_values, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ class Published(Declared):
     output: Text = ""
     day: Day | None = None
     response: tuple[Literal["CR", "PR", "SD", "PD"], ...] = ()
-    source: Text
+    source: SourceKey
     mark: Mark = "read"
     note: Text = ""
 
@@ -105,7 +105,7 @@ class PublishedCurve(Declared):
     day: Days
     share: tuple[Share, ...]
     patients: Count
-    source: Text
+    source: SourceKey
     note: Text = ""
 
     @model_validator(mode="after")
@@ -126,7 +126,7 @@ class PublishedCure(Declared):
     setting: dict[str, Number]
     value: Share
     runs: Count
-    source: Text
+    source: SourceKey
     note: Text = ""
 
 
@@ -152,7 +152,7 @@ class Trial(Declared):
     published_survival: PublishedCurve | None = None
     published_cures: tuple[PublishedCure, ...] = ()
     assumptions: tuple[Text, ...] = ()
-    sources: tuple[Text, ...] = ()
+    sources: tuple[SourceKey, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -212,8 +212,14 @@ class Trial(Declared):
 
     @classmethod
     def read(cls, path: str | Path) -> Trial:
-        """Read a trial from a TOML file; InputError names the file, the key and the nearest allowed ones."""
-        return declare(cls, read_toml(path), str(path))
+        """Read a trial from a TOML file; InputError names the file, the line, the key and the nearest allowed ones."""
+        from livingdrug.trials.protocol_checks import with_line
+
+        values = read_toml(path)
+        try:
+            return declare(cls, values, str(path))
+        except InputError as error:
+            raise InputError(with_line(str(error), path)) from None
 
     def stated(self) -> Iterator[tuple[str, Stated]]:
         """Yield every stated number of the trial with its place."""

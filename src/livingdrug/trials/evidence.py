@@ -12,9 +12,19 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from livingdrug.trials.outcomes import COLUMNS
 from livingdrug.trials.targets import Target
 
-__all__ = ["chance_variance", "compared", "is_share", "observed", "printed_step", "reported_width"]
+__all__ = [
+    "as_printed",
+    "chance_variance",
+    "compared",
+    "is_inside",
+    "is_share",
+    "observed",
+    "printed_step",
+    "reported_width",
+]
 
 Array = NDArray[np.float64]
 Z95 = 1.959963984540054
@@ -71,6 +81,34 @@ def printed_step(target: Target) -> float:
     if "." in text:
         return 10.0 ** -len(text.split(".")[1])
     return 10.0 ** (len(text) - len(text.rstrip("0"))) if target.value >= 1000 else 1.0
+
+
+def as_printed(target: Target, values: ArrayLike, limit: float) -> Array:
+    """Return simulated numbers of a target as a report would print them.
+
+    Days are rounded as the reported number is, and a median of an assay is no less than the assay's limit. All other
+    numbers stay as they are; see :func:`is_inside`.
+    """
+    found = np.asarray(values, np.float64)
+    if COLUMNS.get(target.measure.of, ("",))[0] == "assay" and target.measure.statistic == "median":
+        found = np.maximum(found, limit)
+    step = printed_step(target)
+    return np.round(found / step) * step if target.unit == "days" else found
+
+
+def is_inside(target: Target, low: float, high: float) -> bool:
+    """Whether an interval holds the reported number, which stands for all numbers that are printed like it.
+
+    Its ends come from numbers :func:`as_printed`.
+
+    Example:
+        >>> from livingdrug.trials.targets import targets
+        >>> survival = next(t for t in targets("juliet") if t.endpoint == "median OS")
+        >>> survival.value, is_inside(survival, 11.14, 20.0), is_inside(survival, 11.16, 20.0)
+        (11.1, True, False)
+    """
+    half = 0.0 if target.unit == "days" else printed_step(target) / 2
+    return bool(low - half <= target.value <= high + half)
 
 
 def chance_variance(target: Target) -> float:

@@ -1,7 +1,8 @@
 """What else happens after the infusion: other deaths, transplant, further treatment, drop-out, life after relapse.
 
 The body's course gives infections (as a hazard) and side effects (as grades); the rest are hazards by disease, stated
-in ``hazards.toml``. Each patient's luck is his or her own, so another dose or rule changes only what it causes.
+in ``hazards.toml`` with their sources, or as guesses beside the published range. Each patient's luck is his or her own,
+so another dose or rule changes only what it causes.
 
 Left out: second cancers, and how a patient's age or frailty changes a hazard.
 """

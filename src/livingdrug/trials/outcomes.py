@@ -1,7 +1,8 @@
 """Outcomes: what became of each enrolled patient of a trial, one row per patient, in columns with a stated meaning.
 
 Day 0 is the infusion; a patient who was never infused has day 0 on the day of leaving. What does not apply is NaN or
-"". Scales of grading give columns of their own, such as ``crs_lee`` and ``crs_onset_lee``. Not for clinical use.
+"". Scales of grading give columns of their own, such as ``crs_lee`` and ``crs_onset_lee``. Columns lie in memory, or in
+a Parquet file from which they are read when they are asked for. Not for clinical use.
 
 Example:
     >>> some = Outcomes.of([1, 2], {"infused": [True, False], "left_reason": ["", "death"]})
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.errors import InputError, unknown_name
+from livingdrug.trials.columns import KINDS, ChosenColumns, StoredColumns, column_of, undamaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,8 +146,7 @@ class Outcomes:
         for name, values in given.items():
             if name not in known:
                 raise InputError(unknown_name("column of outcomes", name, known))
-            kind = {"text": np.str_, "yes/no": np.bool_}.get(known[name][0], np.float64)
-            column = np.asarray(values, kind)
+            column = np.asarray(values, KINDS.get(known[name][0], np.float64))
             if column.shape != size.shape:
                 raise InputError(f"column {name!r} must have one value for each of {size.size} patients")
             columns[name] = column
@@ -169,9 +171,11 @@ class Outcomes:
         return f"<Outcomes: {len(self)} enrolled, {int(self['infused'].sum())} infused, {len(self.columns)} columns>"
 
     def take(self, rows: ArrayLike) -> Outcomes:
-        """Return the patients of a mask or of row numbers, in that order."""
-        at = np.asarray(rows)
-        return Outcomes(self.ids[at], {name: values[at] for name, values in self.columns.items()}, self.units)
+        """Return the patients of a mask or of row numbers, in that order; a column is copied when it is asked for."""
+        at = np.arange(len(self))[np.asarray(rows)]
+        if np.array_equal(at, np.arange(len(self))):  # all of them, such as those of the only arm
+            return self
+        return Outcomes(self.ids[at], ChosenColumns(self.columns, at), self.units)
 
     @classmethod
     def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
@@ -204,10 +208,34 @@ class Outcomes:
     @classmethod
     def from_table(cls, table: pa.Table) -> Outcomes:
         """Return the outcomes of a table of :meth:`to_table`; KeyError or ValueError if it is another one."""
-        units = json.loads((table.schema.metadata or {})[ABOUT])["units"]
-        kinds = {"text": np.str_, "yes/no": np.bool_}
-        columns = {
-            name: np.asarray(table[name].to_pandas().to_numpy(), kinds.get(unit, np.float64))
-            for name, unit in units.items()
-        }
+        units = _units(table.schema)
+        columns = {name: column_of(table[name], unit) for name, unit in units.items()}
         return cls(table["patient"].to_numpy().astype(np.uint64), columns, units)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Outcomes:
+        """Return the outcomes in a Parquet file, whose columns are read when they are asked for.
+
+        Memory then grows by a few columns only, however many patients there are. The file must stay where it is.
+
+        Raises:
+            InputError: the file is damaged or holds something else; also later, when a column is asked for.
+        """
+        import pyarrow.parquet as pq
+
+        file = Path(path)
+
+        def opened() -> Outcomes:
+            with pq.ParquetFile(file, page_checksum_verification=True) as found:
+                units = _units(found.schema_arrow)
+                if set(units) - set(found.schema_arrow.names):
+                    raise ValueError("a column is missing")
+                ids = found.read(["patient"])["patient"].to_numpy().astype(np.uint64)
+                return cls(ids, StoredColumns(file, units, found.metadata), units)
+
+        return undamaged(file, opened)
+
+
+def _units(schema: pa.Schema) -> dict[str, str]:
+    """Return column -> unit, as written beside a table of outcomes; KeyError or ValueError if nothing is."""
+    return dict(json.loads((schema.metadata or {})[ABOUT])["units"])

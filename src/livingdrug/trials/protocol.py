@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from livingdrug.declared import Declared, Number, Text, declare, read_toml
 from livingdrug.errors import InputError, unknown_name
 from livingdrug.population.products import DoseRule
-from livingdrug.therapy.stated import Fixed, Stated, StatedValue, stated_values, within
+from livingdrug.therapy.stated import Fixed, SourceKey, Stated, StatedValue, stated_values, within
 
 __all__ = [
     "Arm", "Enrolment", "FollowUp", "Grading", "Protocol", "Registered", "Sampling", "Size", "Transplant", "Visits",
@@ -88,7 +88,7 @@ class Size(Declared):
 
     enrolled: Count
     infused: Count
-    source: Text = ""
+    source: SourceKey = ""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -176,7 +176,7 @@ class Sampling(Declared):
     window: Annotated[Fixed, within("day", 0.0, 30.0)] = Fixed(value=0.5, unit="day", note="a guess")
     half_life_points: Annotated[int, Field(strict=True, ge=3, le=50)] = 3
     half_life_fit: Annotated[Number, Field(ge=0, le=1)] = 0.8
-    source: Text = ""
+    source: SourceKey = ""
     note: Text = ""
 
 
@@ -191,7 +191,7 @@ class Visits(Declared):
     window: Annotated[Fixed, within("day", 0.0, 60.0)] = Fixed(value=4.0, unit="day", note="a guess")
     between: Share = Fixed(value=0.3, unit="fraction", note="a guess")
     response_by: Day = 20_000.0
-    source: Text = ""
+    source: SourceKey = ""
     note: Text = ""
 
 
@@ -280,7 +280,7 @@ class Protocol(Declared):
     transplant: Transplant | None = None
     endpoints: Annotated[tuple[Text, ...], Field(max_length=300)] = ()
     assumptions: tuple[Text, ...] = ()
-    sources: tuple[Text, ...] = ()
+    sources: tuple[SourceKey, ...] = ()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from livingdrug.trials.protocol import Protocol
 
-__all__ = ["draws", "endpoint_table", "hazard_ratios", "interval"]
+__all__ = ["draws", "endpoint_table", "hazard_ratios", "interval", "two_arms"]
 
 
 def draws(
@@ -130,10 +130,15 @@ def endpoint_table(
 
 def _compared(outcomes: Outcomes, trial: Protocol) -> tuple[str, ...]:
     """Return the clocks by which two arms are compared."""
-    if len(trial.arms) != 2 or not np.isin([arm.name for arm in trial.arms], outcomes["arm"]).all():
+    if not two_arms(outcomes, trial):
         return ()
     asked = [name for name in trial.follow_up.clocks if name not in ("dor", "rfs")]
     return tuple(name for name in asked if not trial.endpoints or f"{name} hazard ratio" in trial.endpoints)
+
+
+def two_arms(outcomes: Outcomes, trial: Protocol) -> bool:
+    """Return whether a trial has two arms and both have patients."""
+    return len(trial.arms) == 2 and all((outcomes["arm"] == arm.name).any() for arm in trial.arms)
 
 
 def hazard_ratios(

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from livingdrug.errors import InputError, LivingDrugError
 from livingdrug.storage import write_atomically
+from livingdrug.trials.columns import undamaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Store"]
+__all__ = ["AS_PARQUET", "Store"]
 
 CURES = "published-cures.json"
+AS_PARQUET: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # so that damage is told
 T = TypeVar("T")
 
 
@@ -68,7 +70,7 @@ class Store:
         import pyarrow.parquet as pq
 
         content = io.BytesIO()
-        pq.write_table(table, content, compression="zstd")
+        pq.write_table(table, content, **AS_PARQUET)
         try:
             write_atomically(self.path(ids), content.getvalue())
         except LivingDrugError as error:
@@ -82,16 +84,12 @@ class Store:
             understand: makes the block from its table.
             whose: the identifiers of its patients.
         """
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = self.path(ids)
         if not path.exists():
             return None
-        try:
-            block = understand(pq.read_table(path))
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-            raise InputError(f"{path}: the file is damaged ({error!s:.100}); remove it and run again") from error
+        block = undamaged(path, lambda: understand(pq.read_table(path, page_checksum_verification=True)))
         if not np.array_equal(whose(block), ids):
             raise InputError(f"{path}: the file holds other patients than its name says; remove it and run again")
         return block

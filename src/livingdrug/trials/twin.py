@@ -1,14 +1,15 @@
 """Running a trial of the twin: blocks of patients on any number of workers, kept in a folder, joined at the end.
 
 A block is decided by its patients' identifiers and the seed alone. With a folder, finished blocks lie there as Parquet
-files, so a killed run continues where it stopped and memory does not grow with the number of patients; the table of
-all patients is written block by block. Not for clinical use.
+files, so a killed run continues where it stopped; the table of all patients is written block by block, and its columns
+are read when they are asked for, so memory hardly grows with the number of patients. Not for clinical use.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livingdrug.errors import InputError
+from livingdrug.errors import InputError, LivingDrugError
 from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.simulate import simulate_arm
-from livingdrug.trials.store import Store
+from livingdrug.trials.store import AS_PARQUET, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,10 @@ class _Task:
     days: float | None
     threads: int | None
     store: Store | None
+
+    @property
+    def size(self) -> int:
+        return self.last - self.first + 1
 
     @property
     def ids(self) -> Ids:
@@ -135,10 +140,11 @@ def run_twin(
     configuration = _configuration(trial, patients, seed, dict(settings or {}), days, block)
     store = Store.open(folder, configuration, block) if folder is not None else None
     tasks = list(_tasks(trial, patients, seed, dict(settings or {}), days, threads, block, store))
-    found = dict(_solved(tasks, workers, progress, patients))
-    outcomes = Outcomes.joined([found.pop(number) or _stored(tasks[number]) for number in range(len(tasks))])
-    if folder is not None:
-        write_patients(Path(folder) / "patients.parquet", tasks)
+    blocks = dict(_solved(tasks, workers, progress, patients))
+    if folder is None:
+        outcomes = Outcomes.joined([blocks.pop(number) for number in range(len(tasks))])
+    else:
+        outcomes = write_patients(Path(folder) / "patients.parquet", tasks)
     return TwinOutcome(
         trial, seed, outcomes, endpoint_table(outcomes, trial, count=replicates, seed=seed),
         target_table(outcomes, trial, count=replicates, seed=seed), configuration,
@@ -157,20 +163,16 @@ def _tasks(
 
 def _solved(
     tasks: list[_Task], workers: int, progress: Callable[[int, int], Any] | None, patients: int
-) -> Iterator[tuple[int, Outcomes | None]]:
-    """Yield the number of each block and its outcomes, None where they lie in the folder; tell the progress."""
+) -> Iterator[tuple[int, Any]]:
+    """Solve the blocks that do not lie in the folder; yield each one's number and outcomes, None with a folder."""
     from livingdrug.workers import in_processes
 
-    waiting = [
-        number for number, task in enumerate(tasks) if task.store is None or not task.store.path(task.ids).exists()
-    ]
-    done = sum(task.last - task.first + 1 for number, task in enumerate(tasks) if number not in set(waiting))
+    waiting = [n for n, task in enumerate(tasks) if task.store is None or not task.store.path(task.ids).exists()]
+    done = patients - sum(tasks[number].size for number in waiting)
     if progress and done:
         progress(done, patients)
-    yield from ((number, None) for number in range(len(tasks)) if number not in set(waiting))
     for place, outcomes in in_processes(_solve, [tasks[number] for number in waiting], workers):
-        task = tasks[waiting[place]]
-        done += task.last - task.first + 1
+        done += tasks[waiting[place]].size
         if progress:
             progress(done, patients)
         yield waiting[place], outcomes
@@ -187,6 +189,25 @@ def _solve(task: _Task) -> Outcomes | None:
     return None
 
 
+def write_patients(path: Path, tasks: list[_Task]) -> Outcomes:
+    """Write the table of all patients from the blocks in the folder, whole or not at all; return it."""
+    import pyarrow.parquet as pq
+
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        with pq.ParquetWriter(draft, _stored(tasks[0]).to_table().schema, **AS_PARQUET) as writer:
+            for task in tasks:
+                writer.write_table(_stored(task).to_table())
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise LivingDrugError(f"cannot write {path}: {error.strerror or error}; finished blocks are kept") from error
+    finally:
+        draft.unlink(missing_ok=True)  # also after Ctrl-C
+    return Outcomes.read(path)
+
+
 def _stored(task: _Task) -> Outcomes:
     assert task.store is not None  # only then a block is not handed back
     found = task.store.read(task.ids, Outcomes.from_table, lambda one: one.ids)
@@ -195,44 +216,26 @@ def _stored(task: _Task) -> Outcomes:
     return found
 
 
-def write_patients(path: Path, tasks: list[_Task]) -> None:
-    """Write the table of all patients, block by block, whole or not at all."""
-    import pyarrow.parquet as pq
-
-    draft = path.with_name(f".{path.name}.part")
-    writer = None
-    try:
-        for task in tasks:
-            table = _stored(task).to_table()
-            if writer is None:
-                writer = pq.ParquetWriter(draft, table.schema, compression="zstd")
-            writer.write_table(table)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
-    finally:
-        if writer is not None:
-            writer.close()
-    draft.replace(path)
-
-
 def target_table(outcomes: Outcomes, trial: Protocol, *, count: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Return what a calibration trial reported beside the same numbers of simulated outcomes, with their interval."""
     import pandas as pd
 
+    from livingdrug.trials.evidence import as_printed, is_inside
     from livingdrug.trials.replicates import interval
     from livingdrug.trials.targets import expanded, target_replicates, target_trials, target_value, targets
 
     rows = []
     as_published = trial.name in target_trials() and trial == Protocol.builtin(trial.name)
     for each in expanded(targets(trial.name)) if as_published else ():
-        _, low, high = interval(target_replicates(outcomes, each, trial, count=count, seed=seed))
+        found = target_replicates(outcomes, each, trial, count=count, seed=seed)
+        _, low, high = interval(as_printed(each, found, trial.sampling.lloq.value))
         rows.append(
             {
                 "population": each.population, "endpoint": each.endpoint, "timepoint": each.timepoint,
                 "grading_scale": each.grading_scale, "statistic": each.statistic, "unit": each.unit,
                 "size": each.size, "reported": each.value, "reported_low": each.low, "reported_high": each.high,
                 "simulated": target_value(outcomes, each, trial), "low": low, "high": high,
-                "inside": low <= each.value <= high, "kind": each.kind, "source": each.source,
+                "inside": is_inside(each, low, high), "kind": each.kind, "source": each.source,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
