@@ -111,8 +111,8 @@ class ParameterVector:
         label = f"{name}:{effect.covariate}"
         if one.varies:
             self.notes.append(
-                f"{effect.covariate!r} moves in time ({self.rows.moves(effect.covariate)}); {name!r} takes its value at "
-                "the first sample used"
+                f"{effect.covariate!r} moves in time ({self.rows.moves(effect.covariate)}); {name!r} takes its value "
+                "at the first sample used"
             )
         if effect.form == "category":
             return self._categories(label, effect, x, one.levels)
