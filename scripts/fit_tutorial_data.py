@@ -44,9 +44,13 @@ def main() -> None:
     """Write or check the file."""
     text = "\n".join(rows()) + "\n"
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if FILE.exists() and FILE.read_text() == text else f"{FILE} is not current; run this script")
+        sys.exit(
+            0
+            if FILE.exists() and FILE.read_text(encoding="utf-8") == text
+            else f"{FILE} is not current; run this script"
+        )
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(text)
+    FILE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def main() -> None:
     if not SHARED.is_dir():
         sys.exit("the data lie beside the repository in ../shared/data; the folder is absent, the page stays as it is")
     sets = _sets()
-    references = json.loads((SHARED / "nlme" / "references.json").read_text())
+    references = json.loads((SHARED / "nlme" / "references.json").read_text(encoding="utf-8"))
     lines = [INTRODUCTION]
     plain = references["theophylline_additive_with_t0"]
     sections: list[Callable[[], list[str]]] = [
@@ -218,7 +218,7 @@ def main() -> None:
     ]  # fmt: skip
     for section in sections:
         lines += section()
-    PAGE.write_text("\n".join(lines))
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,12 @@ def main() -> None:
     """Write or check the page."""
     text = page()
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if PAGE.exists() and PAGE.read_text() == text else f"{PAGE} is not current; run this script")
-    PAGE.write_text(text)
+        sys.exit(
+            0
+            if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
+            else f"{PAGE} is not current; run this script"
+        )
+    PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

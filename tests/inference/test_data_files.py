@@ -105,7 +105,7 @@ def test_damaged_files_raise_nothing_but_input_errors(tmp_path):
         for _ in range(rng.choice((1, 2, 5, 20))):
             letters_of[rng.randrange(len(letters_of))] = rng.choice(letters)
         file = tmp_path / f"{number}.csv"
-        file.write_text("".join(letters_of))
+        file.write_text("".join(letters_of), encoding="utf-8")
         try:
             data = read_data(file)
         except InputError:

@@ -36,7 +36,7 @@ def test_bias_and_cover_of_made_up_fits() -> None:
     assert found.bias == pytest.approx(0.1)
     assert found.noise == pytest.approx(np.std([0.6, 1.0, 1.2, 1.6], ddof=1) / 2)
     assert found.cover == 0.5  # ln 0.6 and ln 1.6 are further than 1.96 times 0.2 from 0
-    assert "| `peak` | 24000 | +10.0 ± 20.8 % | 50 % |" in studies.page(records, SMALL)
+    assert "| `peak` | 24000 | +10.0 ± 20.8 % | +10.0 % | 50 % |" in studies.page(records, SMALL)
 
 
 @pytest.mark.slow

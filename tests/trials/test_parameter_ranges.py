@@ -59,4 +59,4 @@ def test_how_many_are_inside(run):
 
     table = pd.DataFrame({"reported": [1.0, 5.0], "inside": [True, False]})
     assert inside(table) == (1, None)
-    assert inside(table.assign(sets_low=[2.0, 4.0], sets_high=[3.0, 6.0])) == (1, 1)
+    assert inside(table.assign(sets_inside=[False, True])) == (1, 1)

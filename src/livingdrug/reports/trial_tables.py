@@ -198,7 +198,7 @@ def published(outcome: Any) -> Table | None:
         if np.isfinite([row["reported_low"] or np.nan, row["reported_high"] or np.nan]).all():
             reported += f"\n{interval(row['reported_low'], row['reported_high'])}"
         low, high = (row.get(f"sets_{end}", row[end]) for end in ("low", "high"))
-        verdict = "inside" if low <= row["reported"] <= high else "outside"
+        verdict = "inside" if row.get("sets_inside", row["inside"]) else "outside"
         simulated = f"{_value(row['simulated'])}\n{_range(row['low'], row['high'])}"
         both = (_range(low, high),) if "sets_low" in row else ()
         cells.append((f"{name}\n{what}", reported, simulated, *both, verdict))

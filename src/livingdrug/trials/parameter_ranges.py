@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from livingdrug.errors import InputError
 from livingdrug.trials.calibration import own_trial_effects
 from livingdrug.trials.ensemble import Ensemble
+from livingdrug.trials.evidence import as_printed, is_inside
 from livingdrug.trials.outcomes import Outcomes
 from livingdrug.trials.predict import prediction_settings
 from livingdrug.trials.protocol import Protocol
@@ -50,6 +51,8 @@ def with_parameter_ranges(
 ) -> TwinOutcome:
     """Return an outcome whose endpoints and targets also have ``sets_low`` and ``sets_high``: chance and parameters.
 
+    Targets have ``sets_inside`` besides.
+
     Args:
         outcome: of a run with the medians of the ensemble.
         ensemble: the parameter sets.
@@ -74,7 +77,8 @@ def with_parameter_ranges(
     facts = {"ensemble": ensemble.name, "ensemble_sha256": ensemble.hash, "parameter_sets": int(chosen.size)}
     return replace(
         outcome, endpoints=_ranged(outcome.endpoints, played, _endpoint_key),
-        targets=_ranged(outcome.targets, played, _target_key), configuration={**outcome.configuration, **facts},
+        targets=_judged(_ranged(outcome.targets, played, _target_key), outcome.trial),
+        configuration={**outcome.configuration, **facts},
     )  # fmt: skip
 
 
@@ -84,11 +88,8 @@ def inside(targets: pd.DataFrame) -> tuple[int, int | None]:
     Args:
         targets: of an outcome.
     """
-    rows = targets.to_dict("records")
-    chance = sum(bool(row["inside"]) for row in rows)
-    if "sets_low" not in targets:
-        return chance, None
-    return chance, sum(bool(row["sets_low"] <= row["reported"] <= row["sets_high"]) for row in rows)
+    both = int(np.count_nonzero(targets["sets_inside"])) if "sets_inside" in targets else None
+    return int(np.count_nonzero(targets["inside"])), both
 
 
 def _endpoint_key(_: int, row: Any) -> tuple[str, str]:
@@ -107,6 +108,14 @@ def _ranged(table: pd.DataFrame, played: list[Values], key: Callable[[int, Any],
         ends.append((low, high))
     low, high = np.array(ends, np.float64).reshape(-1, 2).T
     return table.assign(sets_low=low, sets_high=high) if len(table) else table
+
+
+def _judged(table: pd.DataFrame, trial: Protocol) -> pd.DataFrame:
+    """Return the table of targets with what lies inside the wider range."""
+    if not len(table):
+        return table
+    rows = zip(expanded(targets(trial.name)), table.to_dict("records"), strict=True)
+    return table.assign(sets_inside=[is_inside(one, row["sets_low"], row["sets_high"]) for one, row in rows])
 
 
 def _settings(trial: Protocol, ensemble: Ensemble, seed: int) -> dict[str, dict[str, Array]]:
@@ -139,7 +148,11 @@ def _reported(whole: Outcomes, trial: Protocol) -> Values:
     """Return the numbers that the real trial reported, for a trial that is as it was published."""
     if trial.name not in target_trials() or trial != Protocol.builtin(trial.name):
         return {}
-    return {(TARGET, str(n)): target_value(whole, one, trial) for n, one in enumerate(expanded(targets(trial.name)))}
+    limit = trial.sampling.lloq.value
+    return {
+        (TARGET, str(n)): float(as_printed(one, target_value(whole, one, trial), limit))
+        for n, one in enumerate(expanded(targets(trial.name)))
+    }
 
 
 def _arm(
