@@ -153,7 +153,7 @@ def noted(problem: Problem, theta: Reals, nodes: AnyNodes | None, found: NDArray
     notes: list[str] = []
     if not found.all():
         notes.append(
-            f"the modes of {int((~found).sum())} subjects lie at a kink of the predictions or were not found; "
+            f"subjects whose modes lie at a kink of the predictions or were not found: {int((~found).sum())}; "
             "individual values there are rough"
         )
     if nodes is not None and nodes.random:
