@@ -109,7 +109,8 @@ def verdict(found: Any) -> str:
             f"{diverged} of {found.posterior.sizes['draw'] * chains} steps diverged: parts of the posterior were not "
             "reached; take target_accept nearer to 1, narrower priors, or a model without kinks"
         )
-    worst = {n: float(v) for n, v in arviz.rhat(found.posterior[moving]).items()} if chains > 1 else {}
+    ratios: Any = arviz.rhat(found.posterior[moving]) if chains > 1 else {}
+    worst = {n: float(v) for n, v in ratios.items()}
     apart = [f"{n} {v:.3f}" for n, v in worst.items() if not v <= R_HAT]
     if apart:
         against.append(f"the chains disagree (R-hat above {R_HAT}: {', '.join(apart)}); take more draws and tune")
