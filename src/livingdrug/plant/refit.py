@@ -10,7 +10,6 @@ quantities, kinds of patients.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from livingdrug.declared import Declared, read_toml
 from livingdrug.errors import InputError, unknown_name
+from livingdrug.plant.plan_toml import one_line, toml_lines
 from livingdrug.plant.posterior import ChancePosterior, SitePosterior, SitePrior, update, update_chance
 from livingdrug.plant.refit_culture import fit_culture
 from livingdrug.plant.site_file import SiteBatches
@@ -141,11 +141,11 @@ class Refit:
     def to_toml(self) -> str:
         """Return the plan as TOML, with what stood there before and the intervals as comments."""
         head = [
-            f"# Numbers of the site {_one_line(self.site)}, from {len(self.batches)} of its batches, by livingdrug.",
+            f"# Numbers of the site {one_line(self.site)}, from {len(self.batches)} of its batches, by livingdrug.",
             "# Each number is that of a batch to come; what was assumed before stands above it.",
             "# Not for clinical use.",
         ]
-        return "\n".join([*head, *_toml(self.plan(), (), self._comments())]) + "\n"
+        return "\n".join([*head, *toml_lines(self.plan(), self._comments())]) + "\n"
 
     def _comments(self) -> dict[str, list[str]]:
         found = {}
@@ -219,7 +219,7 @@ def refit(batches: SiteBatches, site: str, *, device: str = "stirred tank", thre
     """
     if not 0 < len(site) <= LONGEST_NAME:
         raise InputError(f"refit: the name of a site has 1 to {LONGEST_NAME} letters, got {len(site)}")
-    site = _one_line(site)
+    site = one_line(site)
     plan = MultiplicationPlan(device=device)  # type: ignore[arg-type]
     messages = [f"left out: {text}" for text in batches.left_out]
     values = _observed(batches, messages)
@@ -473,34 +473,6 @@ def _changed(plan: Any, tables: Mapping[str, Any]) -> Any:
         nested = isinstance(old, Declared) and not isinstance(old, Stated) and isinstance(value, Mapping)
         own[name] = _changed(old, value) if nested else value
     return type(plan)(**own)
-
-
-def _toml(tables: Mapping[str, Any], path: tuple[str, ...], comments: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield the lines of nested tables: plain values first, then the tables below."""
-    plain = {name: value for name, value in tables.items() if not isinstance(value, Mapping)}
-    if path and plain:
-        yield ""
-        yield f"[{'.'.join(path)}]"
-    for name, value in plain.items():
-        yield from (f"# {_one_line(line)}" for line in comments.get(".".join((*path, name)), []))
-        yield f"{name} = {_value(value)}"
-    for name, value in tables.items():
-        if isinstance(value, Mapping):
-            yield from _toml(value, (*path, name), comments)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Stated):
-        fields = value.model_dump(exclude_none=True)
-        return "{ " + ", ".join(f"{name} = {_value(item)}" for name, item in fields.items() if item != "") + " }"
-    if isinstance(value, str):
-        return json.dumps(_one_line(value), ensure_ascii=False)
-    return repr(float(value))
-
-
-def _one_line(text: str) -> str:
-    """Return the text without control characters, which could end a comment."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _basis(stated: Stated) -> str:
