@@ -46,11 +46,26 @@ def undamaged(path: Path, read: Callable[[], T]) -> T:
         raise InputError(f"{path}: the file is damaged ({error!s:.100}); remove it and run again") from error
 
 
-class StoredColumns(Mapping[str, NDArray[Any]]):
+class _Listed(Mapping[str, NDArray[Any]]):
+    """Columns whose names are known without reading any; ``names`` holds them."""
+
+    names: Mapping[str, Any]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class StoredColumns(_Listed):
     """The columns of a table of patients on disk: each is read when it is asked for, and the latest stay in memory."""
 
     def __init__(self, path: Path, units: Mapping[str, str], layout: Any) -> None:
-        self.path, self.units = path, units
+        self.path, self.names = path, units
         self._layout = layout  # of the file, as PyArrow has it; read once
         self._kept: dict[str, pa.ChunkedArray] = {}  # the latest last; smaller than as arrays
 
@@ -60,12 +75,12 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
         self._kept[name] = found = self._read(name) if found is None else found
         while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT:
             del self._kept[next(iter(self._kept))]
-        return undamaged(self.path, lambda: column_of(found, self.units[name]))
+        return undamaged(self.path, lambda: column_of(found, self.names[name]))
 
     def _read(self, name: str) -> pa.ChunkedArray:
         import pyarrow.parquet as pq
 
-        if name not in self.units:
+        if name not in self.names:
             raise KeyError(name)
 
         def column() -> pa.ChunkedArray:
@@ -74,33 +89,16 @@ class StoredColumns(Mapping[str, NDArray[Any]]):
 
         return undamaged(self.path, column)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self.units
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.units)
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-
-class ChosenColumns(Mapping[str, NDArray[Any]]):
+class ChosenColumns(_Listed):
     """The columns of some patients of a table, in a given order; nothing is copied until a column is asked for."""
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
         if isinstance(columns, ChosenColumns):  # one step, however often some are chosen of some
             columns, rows = columns.columns, columns.rows[rows]
-        self.columns, self.rows = columns, rows
+        self.columns = self.names = columns
+        self.rows = rows
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column, shape (patient,)."""
         return self.columns[name][self.rows]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.columns
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
