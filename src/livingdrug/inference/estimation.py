@@ -78,10 +78,10 @@ WELL_KNOWN = 0.1
 SMALLEST, FARTHEST, NEWTON = 1e-4, 1.0, 6
 """Newton steps after SAEM: moves, in standard errors, below which none is worth while and above which SAEM itself has
 not arrived; and how many there are at most."""
-STOPPED = 50
-"""Points per subject of importance sampling after a search that the time limit ended: its numbers are no estimates."""
 SURELY = 3.0
 """Standard errors of its own, from the draws of the nodes, that such a move must have to be taken."""
+STOPPED = 50
+"""Points per subject of importance sampling after a search that the time limit ended: its numbers are no estimates."""
 POINTS, PREDICTED = (500, 2000, 32_000), (1_200_000, 40_000_000)
 """Points per subject of importance sampling of closed forms: fewest, usual, most. More than usual where all are no more
 than the first number of predictions, fewer where they would be more than the second."""
