@@ -180,7 +180,7 @@ class Posterior:
     def effects(self, point: Reals) -> Reals:
         """Random effects at a point, shape (subject, effect)."""
         row = self.theta(point)[None]
-        inverse = self.problem._factors(row)[1][0]
+        inverse = self.problem.factors(row)[1][0]
         return self._at(self._normal(point), inverse.T @ inverse, self.problem.shifts(row)[0])[0]
 
     def _normal(self, point: Reals) -> Reals:
@@ -207,7 +207,7 @@ class Posterior:
 
     def _density(self, point: Reals) -> tuple[float, Reals]:
         problem, row, z = self.problem, self.theta(point)[None], self._normal(point)
-        L, root = (part[0] for part in problem._factors(row))
+        L, root = (part[0] for part in problem.factors(row))
         precision = root.T @ root
         eta, middle, inverse = self._at(z, precision, problem.shifts(row)[0])
         value, slope, score = (self._measured if self.plain else self._asked)(row, eta[None])
@@ -243,7 +243,7 @@ class Posterior:
         assert found.first is not None
         value, slope = self.constant, np.empty_like(found.f)
         for k, at in enumerate(problem.endpoint_rows):
-            t, _, g_f, _, g_s = problem._terms(k, at, found.f[:, at], row, order=1)
+            t, _, g_f, _, g_s = problem.end_terms(k, at, found.f[:, at], row, order=1)
             slope[:, at] = t.f + t.g * g_f
             value += float(t.value.sum())
             for j, by in enumerate(g_s):
@@ -252,7 +252,7 @@ class Posterior:
             p = problem.beta_parameter[b]
             score[b] = float((slope * found.first[..., p])[0] @ problem.design[problem.rows.unit, p, b])
         by_effects = problem.per_subject(slope[..., None] * problem.by_effects(found.first))[0]
-        L, inverse = (part[0] for part in problem._factors(row))
+        L, inverse = (part[0] for part in problem.factors(row))
         u = eta[0] @ inverse.T
         v, diagonal = u @ inverse, L.diagonal()
         value -= 0.5 * float((u * u).sum()) + len(u) * float(np.log(diagonal).sum())
@@ -270,7 +270,7 @@ class Posterior:
     def _add(self, score: Reals, by_shift: Reals, by_factor: Reals, L: Reals) -> None:
         """Add slopes by the shifts and by the Cholesky factor of the effects to those by theta."""
         score[self.problem.centred] += self.shift.T @ by_shift.ravel()
-        row, column, entry, diagonal = self.problem._places
+        row, column, entry, diagonal = self.problem.factor_entries
         by = by_factor[row, column]
         by[diagonal] *= L[row[diagonal], row[diagonal]]
         score += np.bincount(entry, by, len(score))

@@ -128,17 +128,30 @@ class Problem(ParameterVector):
         """Logarithm of the density of each subject's data given its effects, shape (chain, subject)."""
         if f is None:
             f = self.predict(theta, eta).f
-        terms = [self._terms(k, at, f[:, at], theta, order=0)[0].value for k, at in enumerate(self.parts)]
+        terms = [self.end_terms(k, at, f[:, at], theta, order=0)[0].value for k, at in enumerate(self.parts)]
         total = terms[0] if len(terms) == 1 else np.empty_like(f)
         if len(terms) > 1:
             for at, part in zip(self.parts, terms, strict=True):
                 total[:, at] = part
         return _likelihood(self.per_subject(total) + self.rows.constant)
 
-    def _terms(
+    def end_terms(
         self, k: int, at: Any, f: Reals, theta: Reals, *, order: int = 2, at_zero: Reals | None = None
     ) -> tuple[Any, ...]:
-        """Row terms of endpoint ``k`` with the deviation and its slopes; ``at_zero`` holds it where effects are 0."""
+        """Terms of the rows of one endpoint in the log likelihood, with the residual deviation and its slopes.
+
+        Args:
+            k: the endpoint.
+            at: its rows, one of ``parts``.
+            f: predictions of these rows, shape (chain, row).
+            theta: shape (chain, entry).
+            order: highest derivative that is wanted.
+            at_zero: predictions where the effects are 0, at which the deviation is held (FOCE without interaction).
+
+        Returns:
+            The terms; the deviation; its first and second slope by the prediction; its slopes by the residual's
+            entries.
+        """
         residual, rows = self.model.ends[k].residual, self.rows
         g, g_f, g_ff, g_s = residual.spread(f if at_zero is None else at_zero + 0 * f, theta[:, self.sigma[k]])
         if at_zero is not None:
@@ -165,7 +178,7 @@ class Problem(ParameterVector):
         value, slope, expected, bend = (np.empty_like(found.f) for _ in range(4))
         for k, at in enumerate(self.parts):
             held = None if at_zero is None else at_zero[:, at]
-            t, g, g_f, g_ff, _ = self._terms(k, at, found.f[:, at], theta, at_zero=held)
+            t, g, g_f, g_ff, _ = self.end_terms(k, at, found.f[:, at], theta, at_zero=held)
             value[:, at] = t.value
             slope[:, at] = t.f + t.g * g_f
             second = t.ff + 2 * t.fg * g_f + t.gg * g_f**2 + t.g * g_ff
@@ -221,7 +234,7 @@ class Problem(ParameterVector):
         result = np.zeros((len(eta), self.subjects, len(self.names)))
         slope = np.empty_like(predicted.f) if wanted else None
         for k, at in enumerate(self.parts):
-            t, _, g_f, _, g_s = self._terms(k, at, predicted.f[:, at], theta, order=1)
+            t, _, g_f, _, g_s = self.end_terms(k, at, predicted.f[:, at], theta, order=1)
             if slope is not None:
                 slope[:, at] = t.f + t.g * g_f
             for j, by in enumerate(g_s):
@@ -251,7 +264,7 @@ class Problem(ParameterVector):
         by_f, by_g = (np.zeros((*found.f.shape, len(entries))) for _ in range(2))
         weight_f, weight_g = np.empty_like(found.f), np.empty_like(found.f)
         for k, at in enumerate(self.parts):
-            t, g, g_f, _, g_s = self._terms(k, at, found.f[:, at], theta)
+            t, g, g_f, _, g_s = self.end_terms(k, at, found.f[:, at], theta)
             point = self.rows.points[at]
             weight_f[:, at] = np.where(point, 1.0 / g**2, np.maximum(-t.ff, 0.0))
             weight_g[:, at] = np.where(point, 2.0 / g**2, np.maximum(-t.gg, 0.0))

@@ -172,7 +172,7 @@ class ParameterVector:
             for (j, k), entry in zip(zip(*np.tril_indices(len(places)), strict=True), block.entries, strict=True)
         ]
         row, column, entry, diagonal = (np.array(part) for part in zip(*found, strict=True))
-        self._places = row, column, entry, diagonal.astype(bool)
+        self.factor_entries = row, column, entry, diagonal.astype(bool)
         self._remembered: tuple[bytes, Reals, Reals] = (b"", np.zeros(0), np.zeros(0))
 
     def _block(
@@ -272,13 +272,16 @@ class ParameterVector:
     # -- the distribution of the effects ------------------------------------------------------------------------------
     def cholesky(self, theta: Reals) -> Reals:
         """Cholesky factor of the covariance of all random effects, shape (chain, d, d)."""
-        return self._factors(theta)[0]
+        return self.factors(theta)[0]
 
-    def _factors(self, theta: Reals) -> tuple[Reals, Reals]:
-        """The Cholesky factor and its inverse; those of the last theta are remembered."""
+    def factors(self, theta: Reals) -> tuple[Reals, Reals]:
+        """The Cholesky factor of the covariance of all random effects and its inverse, shapes (chain, d, d).
+
+        Those of the last theta are remembered.
+        """
         key = theta[:, self.betas : self.sigma[0].start].tobytes()
         if key != self._remembered[0]:
-            row, column, entry, diagonal = self._places
+            row, column, entry, diagonal = self.factor_entries
             values = theta[:, entry]
             values = np.where(diagonal, np.exp(np.clip(values, -300.0, 300.0)), values)
             L = np.zeros((len(theta), self.d, self.d))
@@ -288,7 +291,7 @@ class ParameterVector:
 
     def precision(self, theta: Reals) -> Reals:
         """Inverse covariance of all random effects, shape (chain, d, d)."""
-        inverse = self._factors(theta)[1]
+        inverse = self.factors(theta)[1]
         return np.swapaxes(inverse, 1, 2) @ inverse
 
     def covariance(self, theta: Reals) -> Reals:
@@ -310,14 +313,14 @@ class ParameterVector:
 
     def log_prior(self, theta: Reals, eta: Reals) -> Reals:
         """Logarithm of the density of the random effects, shape (chain, subject)."""
-        L, inverse = self._factors(theta)
+        L, inverse = self.factors(theta)
         u = np.einsum("tij,tsj->tsi", inverse, eta) if len(L) > 1 else eta @ inverse[0].T
         half = np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
         return -0.5 * (u**2).sum(axis=-1) - half[:, None] - 0.5 * self.d * LOG_2PI
 
     def prior_score(self, theta: Reals, eta: Reals, result: Reals) -> None:
         """Add the derivative of the effects' log density by all entries to ``result``, (chain, subject, entry)."""
-        L, inverse = self._factors(theta)
+        L, inverse = self.factors(theta)
         u = np.einsum("tij,tsj->tsi", inverse, eta) if len(L) > 1 else eta @ inverse[0].T
         v = np.einsum("tji,tsj->tsi", inverse, u) if len(L) > 1 else u @ inverse[0]  # covariance^-1 eta
         result[..., self.centred] = np.einsum("ksd,sdc->ksc", v, self.shift)
