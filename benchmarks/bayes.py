@@ -105,7 +105,9 @@ def apart(one: list[Reals], other: list[Reals]) -> float:
 
     both = [np.stack(found) for found in (one, other)]
     means = [draws.mean(axis=(0, 1)) for draws in both]
-    errors = [np.array([float(arviz.mcse(draws[..., k])) for k in range(draws.shape[-1])]) for draws in both]
+    errors = [
+        np.array([np.asarray(arviz.mcse(draws[..., k])).item() for k in range(draws.shape[-1])]) for draws in both
+    ]
     return float(np.max(np.abs(means[0] - means[1]) / np.hypot(*errors)))
 
 

@@ -2,9 +2,9 @@
 
 Adaptive Gauss-Hermite quadrature puts a grid about each mode, scaled by the curvature there: the oracle of small
 problems. Importance sampling draws from Student's t about each mode and knows its own standard error. Its points fill
-space evenly (Richtmyer's sequence, shifted at random for each subject: Genz and Bretz 2009, chapter 4), so that a sum
-over few effects is far better known than one over points drawn without order. They come in independent replicates,
-whose scatter is the standard error.
+space evenly (SciPy's scrambled Halton sequence, shifted at random for each subject), so that a sum over few effects is
+far better known than one over points drawn without order. They come in independent replicates, whose scatter is the
+standard error.
 
 Points are kept as effects plus what the centred coefficients add to them. So held, they stay where the data put them
 when theta moves, and a likelihood over held points can be maximised without finding modes again; its derivative is
@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +34,16 @@ CHUNK = 400_000
 """Numbers of one array that are held at a time: few enough for a processor's cache."""
 REPLICATES = 8
 """Independent sets of evenly spread points: their scatter tells how well a sum over all is known."""
-PILOTS, PILOT, GAIN = 8, 0.25, 0.95
-"""Pilots of importance sampling at most, which fit the proposal to what they find; their share of its points; and how
-far the variance of the likelihood must fall from one to the next for another to follow."""
+PILOTS, PILOT = 8, 0.25
+"""Pilots of importance sampling at most, which fit the proposal to what they find; their share of its points."""
+GAIN, POOR = 0.95, 4.0
+"""How far the variance of the likelihood must fall from one pilot to the next for another to follow; and the variance,
+in units of that of as many points of the target itself, from which on another follows in any case."""
 DEGREES = 5.0
 """Degrees of freedom of the proposals of importance sampling: heavier tails than the target keep weights finite."""
+
+NEAREST = 1e-12
+"""How near a point of the unit cube may come to its sides, where quantiles are infinite."""
 
 
 @dataclass(frozen=True)
@@ -329,7 +333,7 @@ def importance_nodes(
         pilot = _about(problem, middle, root, max(10, int(PILOT * nodes)), random)
         middle, root = _fitted(pilot, theta, middle, root)
         before, variance = variance, float((1.0 / pilot.effective(theta)).mean())
-        if not variance < GAIN * before:
+        if GAIN * before <= variance < POOR / len(pilot.centred):
             break
     return _about(problem, middle, root, nodes, random)
 
@@ -366,28 +370,13 @@ def _even_student(random: np.random.Generator, half: int, subjects: int, d: int)
     Each subject has its own shift; the length of the n-th point is shared by all, so that it is spread most evenly.
     """
     from scipy.special import gammaincinv, ndtri
+    from scipy.stats.qmc import Halton
 
-    walk = np.arange(1, half + 1)[:, None] * np.sqrt(_primes(d + 1)) % 1.0
-    shares = _folded(walk[:, None, :d], random.random((subjects, d)))
-    chi = 2.0 * gammaincinv(0.5 * DEGREES, _folded(walk[:, d], random.random())) / DEGREES
+    even = Halton(d + 1, rng=random).random(half)
+    shares = np.clip((even[:, None, :d] + random.random((subjects, d))) % 1.0, NEAREST, 1.0 - NEAREST)
+    chi = 2.0 * gammaincinv(0.5 * DEGREES, np.maximum(even[:, d], NEAREST)) / DEGREES
     z = ndtri(shares) / np.sqrt(chi)[:, None, None]
     return np.concatenate([z, -z])
-
-
-def _folded(walk: Any, shift: Any) -> Reals:
-    """Shifted points on a circle, folded to the open interval from 0 to 1."""
-    return np.clip(np.abs(2.0 * ((walk + shift) % 1.0) - 1.0), 1e-12, 1.0 - 1e-12)
-
-
-def _primes(count: int) -> Reals:
-    """The first prime numbers."""
-    found: list[int] = []
-    number = 2
-    while len(found) < count:
-        if all(number % prime for prime in found):
-            found.append(number)
-        number += 1
-    return np.array(found, float)
 
 
 def _starts(start: Reals | None, classes: int) -> list[Reals | None]:
