@@ -1,8 +1,9 @@
 """What else happens after the infusion: other deaths, transplant, further treatment, drop-out, life after relapse.
 
 The body's course gives infections (as a hazard) and side effects (as grades); the rest are hazards by disease, stated
-in ``hazards.toml`` with their sources, or as guesses beside the published range. Each patient's luck is his or her own,
-so another dose or rule changes only what it causes.
+in ``hazards.toml`` with their sources, or as guesses beside the published range. What a disease does not state is the
+number of ``[everyone]`` there. Each patient's luck is his or her own, so another dose or rule changes only what it
+causes.
 
 Left out: second cancers, and how a patient's age or frailty changes a hazard.
 """
@@ -62,15 +63,22 @@ class Hazards(Declared):
 @lru_cache(maxsize=1)
 def _all() -> dict[str, Hazards]:
     with resources.as_file(resources.files("livingdrug.trials") / "hazards.toml") as path:
-        return {name: declare(Hazards, table, f"hazards.toml: {name}") for name, table in read_toml(path).items()}
+        tables = read_toml(path)
+    shared = tables.pop("everyone")
+    return {name: declare(Hazards, {**shared, **table}, f"hazards.toml: {name}") for name, table in tables.items()}
 
 
 def hazards_of(disease: str) -> Hazards:
-    """Return the hazards of a disease; an unknown one is an InputError with the nearest names.
+    """Return the hazards of a disease, with those of everyone where it has none of its own.
+
+    Raises:
+        InputError: for an unknown disease, with the nearest names.
 
     Example:
         >>> hazards_of("lbcl").median_after.source
         'scholar1'
+        >>> hazards_of("cll").infection_fatality == hazards_of("fl").infection_fatality  # both of everyone
+        True
     """
     if disease not in _all():
         raise InputError(unknown_name("disease with hazards", disease, _all()))
