@@ -8,16 +8,19 @@ import pytest
 
 from livingdrug.errors import InputError
 from livingdrug.population.free import free_parameters
-from livingdrug.trials.calibration import Calibration, Plan, calibrate, member_settings
+from livingdrug.trials.calibration import Calibration, Plan, calibrate
 from livingdrug.trials.ensemble import Ensemble, load_ensemble, parse_ensemble, save_ensemble
 from livingdrug.trials.evidence import chance_variance, observed
 from livingdrug.trials.frozen import freeze, reported_numbers
+from livingdrug.trials.member_runs import MemberRuns, member_settings
+from livingdrug.trials.mode import Mode
+from livingdrug.trials.pieces import Pieces
 from livingdrug.trials.predict import prediction_settings
 from livingdrug.trials.predictive import coverage_summary, coverage_table
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.smoother import begin
 
-PLAN = Plan(members=20, steps=2, patients=50, trials=("zuma-1",))
+PLAN = Plan(members=20, tried=2, same_patients=60, steps=2, patients=50, trials=("zuma-1",))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,11 @@ def test_the_ensemble_does_not_depend_on_the_workers(done, tmp_path):
 
 def test_a_folder_belongs_to_one_plan(done):
     with pytest.raises(InputError, match="another calibration"):
-        calibrate(Plan(members=20, steps=2, patients=50, seed=9, trials=("zuma-1",)), done[0], workers=1)
+        calibrate(
+            Plan(members=20, tried=2, same_patients=60, steps=2, patients=50, seed=9, trials=("zuma-1",)),
+            done[0],
+            workers=1,
+        )
 
 
 def test_the_smoother_comes_nearer_to_what_was_reported(done):
@@ -53,6 +60,27 @@ def test_the_smoother_comes_nearer_to_what_was_reported(done):
     seen = np.array([observed(each) for _, each in PLAN.targets])
     apart = [np.nanmean((np.nanmean(step, axis=0) - seen) ** 2) for step in course.predicted]
     assert apart[1] < apart[0]
+
+
+def test_the_optimiser_begins_at_the_middle_of_the_prior_and_ends_lower(done):
+    course = done[1].mode.course
+    assert min(course) < 0.9 * course[0]
+    assert course[-1] < course[0]
+    assert done[1].mode.predicted.shape == (1 + 2 * len(PLAN.names), len(PLAN.targets))
+
+
+def test_sets_with_the_same_patients_differ_by_their_parameters_only(done):
+    """What does not act on ZUMA-1 changes nothing, to the last bit; what acts on it changes what it should."""
+    runs = MemberRuns(PLAN, Pieces(done[0]))
+    middle = np.log(np.ones(len(PLAN.names)))
+    sets = np.array([middle, middle, middle])
+    sets[1, PLAN.names.index("expansion:myeloma")] += 1.0
+    sets[2, PLAN.names.index("expansion:lbcl")] += 1.0
+    predicted, error = runs.same_patients(sets)
+    assert np.array_equal(predicted[0], predicted[1], equal_nan=True)
+    peak = next(k for k, (_, each) in enumerate(PLAN.targets) if each.kind == "kinetics")
+    assert predicted[2, peak] > predicted[0, peak] + 0.3
+    assert np.linalg.eigvalsh(error).min() > 0
 
 
 def test_only_what_acts_on_a_trial_is_moved_by_it(done):
@@ -75,7 +103,8 @@ def test_the_variance_of_a_left_out_trial_adds_up_for_a_linear_simulator():
     slope = plan.acts * np.random.default_rng(4).normal(0, 0.3, plan.acts.shape)
     error = np.diag([chance_variance(each) for _, each in plan.targets])
     said = theta @ slope.T
-    found = Calibration(plan, np.array([theta, theta]), said[None], error)
+    mode = Mode(mean, (np.zeros(len(slope)), slope), theta, said, (), "")
+    found = Calibration(plan, mode, np.array([theta, theta]), said[None, :0], error)
     table = found.variance_without("zuma-1")
     own = [k for k, (name, _) in enumerate(plan.targets) if name == "zuma-1"]
     of_parameters = [k for k, name in enumerate(plan.names) if "/" not in name]
@@ -88,15 +117,15 @@ def test_the_variance_of_a_left_out_trial_adds_up_for_a_linear_simulator():
 
 def test_a_run_that_stops_early_is_refused(monkeypatch):
     from livingdrug.errors import SolveError
-    from livingdrug.trials import calibration
+    from livingdrug.trials import member_runs
     from livingdrug.trials.outcomes import Outcomes
 
     def stopped(protocol, arm, ids, *_, **__):
         return Outcomes.of(ids, {"infused": np.ones(len(ids), bool), "solved": np.arange(len(ids)) % 20 > 0})
 
-    monkeypatch.setattr(calibration, "simulate_arm", stopped)
+    monkeypatch.setattr(member_runs, "simulate_arm", stopped)
     with pytest.raises(SolveError, match="JULIET: 5 of 100 infused patients were not solved"):
-        calibration.pools(Protocol.builtin("juliet"), {"expansion:lbcl": np.ones(2)}, 50, 1, seed=1)
+        member_runs.pools(Protocol.builtin("juliet"), {"expansion:lbcl": np.ones(2)}, 50, 1, seed=1)
 
 
 def test_settings_of_a_trial_hold_its_own_effects_only():
@@ -140,7 +169,8 @@ def test_the_shipped_ensemble_is_that_of_the_default_plan_and_of_this_body():
 
     found, plan = load_ensemble(), Plan()
     assert found.provenance["how"] == (
-        f"{plan.members} members, {plan.steps} steps, {plan.patients} patients, seed {plan.seed}"
+        f"{plan.tried} tries with {plan.same_patients} patients, {plan.members} members, {plan.steps} steps, "
+        f"{plan.patients} patients, seed {plan.seed}"
     )
     assert found.provenance["trials"] == ", ".join(plan.trials)
     assert found.provenance["body"] == TwinBody.fingerprint
@@ -156,7 +186,8 @@ def test_a_calibration_that_is_killed_goes_on_bit_for_bit(done, tmp_path):
 
     code = (
         "from livingdrug.trials.calibration import Plan, calibrate\n"
-        f"calibrate(Plan(members=20, steps=2, patients=50, trials=('zuma-1',)), {str(tmp_path)!r}, workers=1)\n"
+        "plan = Plan(members=20, tried=2, same_patients=60, steps=2, patients=50, trials=('zuma-1',))\n"
+        f"calibrate(plan, {str(tmp_path)!r}, workers=1)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     try:

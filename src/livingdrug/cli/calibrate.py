@@ -20,7 +20,8 @@ __all__ = ["calibrate"]
 def calibrate(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Finished pieces are kept here; a kill loses none.")],
     members: Annotated[int, typer.Option("--members", min=20, max=2_000, help="Parameter sets.")] = 100,
-    steps: Annotated[int, typer.Option("--steps", min=1, max=50, help="Steps of the smoother.")] = 4,
+    tried: Annotated[int, typer.Option("--tried", min=1, max=100, help="Sets that the optimiser tries at most.")] = 12,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=50, help="Steps of the smoother.")] = 6,
     patients: Annotated[
         int, typer.Option("--patients", min=50, max=100_000, help="Enrolled by each set in each trial at each step.")
     ] = 140,
@@ -36,16 +37,17 @@ def calibrate(
 
     The same command continues after a kill.
     """
-    from livingdrug.trials.calibration import MEMBERS_AT_ONCE, Plan
+    from livingdrug.trials.calibration import Plan
     from livingdrug.trials.calibration import calibrate as run
     from livingdrug.trials.ensemble import Ensemble, save_ensemble
+    from livingdrug.trials.member_runs import MEMBERS_AT_ONCE
     from livingdrug.trials.predictive import coverage_table
     from livingdrug.trials.targets import target_trials
 
     if save is not None and save.exists():
         raise InputError(f"{save}: an ensemble is never written over; choose another name beside it")
     trials = target_trials()
-    plan = Plan(members=members, steps=steps, patients=patients, seed=seed)
+    plan = Plan(members=members, tried=tried, steps=steps, patients=patients, seed=seed)
     pieces = len(trials) * -(-members // MEMBERS_AT_ONCE)
     with progress_bar("calibrating", steps * pieces, of="pieces", quiet=as_json) as progress:
         found = run(plan, folder, workers=workers, progress=progress)
@@ -73,7 +75,8 @@ def provenance(plan: Any) -> dict[str, str]:
     return {
         "made": dt.datetime.now(dt.UTC).date().isoformat(), "livingdrug": version("livingdrug"),
         "body": str(TwinBody.fingerprint), "trials": ", ".join(plan.trials),
-        "how": f"{plan.members} members, {plan.steps} steps, {plan.patients} patients, seed {plan.seed}",
+        "how": f"{plan.tried} tries with {plan.same_patients} patients, {plan.members} members, {plan.steps} steps, "
+        f"{plan.patients} patients, seed {plan.seed}",
         "note": "calibrated parameter sets; not for clinical use",
     }  # fmt: skip
 

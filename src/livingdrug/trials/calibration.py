@@ -1,18 +1,16 @@
 """Calibration of one shared biology on six trials at once, and the ensemble of parameter sets that comes of it.
 
-The free parameters (``population.free``) and one effect per trial and kind start as draws from their priors. At each
-step every member of the ensemble simulates its own patients in every trial, and the smoother moves all members towards
-what was reported. Trial effects are nuisance: they take part in the steps, and are drawn anew in every prediction.
-Finished pieces are kept in a folder, so a killed calibration goes on where it stopped. Not for clinical use.
+The free parameters (``population.free``) and one effect per trial and kind have priors. First an optimiser looks for
+the likeliest set, with the same patients throughout. By the slopes that it found every member of the ensemble, a draw
+from the priors, is moved to where its prior and the reports balance. Then, step by step, every member simulates its own
+patients in every trial, and the smoother moves all members on. Trial effects are nuisance: they take part in the steps,
+and are drawn anew in every prediction. Finished pieces are kept in a folder, so a killed calibration goes on where it
+stopped. Not for clinical use.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,40 +19,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livingdrug.errors import InputError, SolveError, unknown_name
+from livingdrug.errors import InputError, unknown_name
 from livingdrug.population.diseases import disease
 from livingdrug.population.free import TRIAL_EFFECTS, applies, free_parameters, trial_log_sd
 from livingdrug.population.products import product
-from livingdrug.storage import write_atomically
 from livingdrug.streams import normal
-from livingdrug.trials.evidence import chance_variance, compared, observed
-from livingdrug.trials.outcomes import Outcomes
+from livingdrug.trials.evidence import chance_variance, observed
+from livingdrug.trials.member_runs import MemberRuns
+from livingdrug.trials.mode import Mode, find_mode
+from livingdrug.trials.pieces import Pieces
 from livingdrug.trials.protocol import Protocol
-from livingdrug.trials.replicates import draws
-from livingdrug.trials.simulate import simulate_arm
-from livingdrug.trials.smoother import Line, begin, fit_line, move, perturbed, soften
+from livingdrug.trials.smoother import FARTHEST, Line, begin, fit_line, move, perturbed, soften
 from livingdrug.trials.targets import Target, expanded, target_trials, targets
-from livingdrug.workers import in_processes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "MEMBERS_AT_ONCE",
-    "Calibration",
-    "Plan",
-    "calibrate",
-    "fresh_trial_effects",
-    "member_settings",
-    "own_trial_effects",
-    "pools",
-]
+__all__ = ["Calibration", "Plan", "calibrate", "fresh_trial_effects", "own_trial_effects"]
 
 Array = NDArray[np.float64]
-MEMBERS_AT_ONCE = 10
 BACK_AT_PRIOR = 0.85  # of the prior's SD, from which on a parameter counts as not informed
-MOST_UNSOLVED = 0.01  # share of the infused
-MODEL_ERROR = 0.1  # SD by which the model itself may miss any target, on the scale of comparison: assumed
 
 
 @dataclass(frozen=True)
@@ -63,6 +47,8 @@ class Plan:
 
     Attributes:
         members: of the ensemble.
+        tried: sets that the optimiser tries at most.
+        same_patients: enrolled in each trial by every set of the optimiser, always the same ones.
         steps: of the smoother.
         patients: enrolled by each member in each trial at each step.
         seed: of everything.
@@ -70,7 +56,9 @@ class Plan:
     """
 
     members: int = 100
-    steps: int = 4
+    tried: int = 12
+    same_patients: int = 300
+    steps: int = 6
     patients: int = 140
     seed: int = 1
     trials: tuple[str, ...] = target_trials()
@@ -106,6 +94,12 @@ class Plan:
             ])  # fmt: skip
         return np.array(rows)
 
+    @property
+    def acts_on_trial(self) -> dict[str, NDArray[np.bool_]]:
+        """Return whether a column acts on any target of a trial, trial -> shape (column,)."""
+        owners, acts = np.array([trial for trial, _ in self.targets]), self.acts
+        return {trial: np.any(acts[owners == trial], axis=0, keepdims=True)[0] for trial in self.trials}
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -113,12 +107,15 @@ class Calibration:
 
     Attributes:
         plan: how it was done.
-        parameters: logarithms at the start and after each step, shape (step + 1, member, column).
+        mode: the likeliest set, by the optimiser, and the runs about it.
+        parameters: logarithms of the draws from the prior, of the members by the line about the mode, and after each
+            step, shape (step + 2, member, column).
         predicted: what each member predicted at each step, on the scale of comparison, (step, member, target).
         error: covariance of the errors of observation at the last step, shape (target, target).
     """
 
     plan: Plan
+    mode: Mode
     parameters: Array
     predicted: Array
     error: Array
@@ -147,7 +144,8 @@ class Calibration:
     @cached_property
     def line(self) -> Line:
         """Return the straight line through the runs of all steps."""
-        return fit_line(list(self.parameters[:-1]), list(self.predicted), self.plan.acts)
+        sets, said = [self.mode.sets, *self.parameters[1:-1]], [self.mode.predicted, *self.predicted]
+        return fit_line(sets, said, self.plan.acts)
 
     def _moved_without(self, trial: str) -> Array:
         if trial not in self.plan.trials:
@@ -212,202 +210,40 @@ def calibrate(
         plan: how it is done.
         folder: where finished pieces are kept; it belongs to one plan.
         workers: processes.
-        progress: is called with the pieces that are done and all pieces.
+        progress: is called with the pieces that are done and all pieces that are known to come.
 
     Raises:
         InputError: the folder belongs to another plan, or to other declared numbers, or cannot be used.
     """
-    store = _Pieces.open(folder, plan)
-    every = [each for _, each in plan.targets]
-    seen = np.array([observed(each) for each in every])
+    from livingdrug.body.twin import TwinBody
+
+    about = {"plan": asdict(plan), "columns": plan.names, "model": TwinBody.fingerprint}
+    runs = MemberRuns(plan, Pieces.open(folder, about), workers, progress)
+    seen = np.array([observed(each) for _, each in plan.targets])
     mean, sd = plan.prior
-    theta = start = begin(plan.members, mean, sd, seed=plan.seed)
-    course, said, error = [theta], [], np.zeros((len(every), len(every)))
-    groups = np.array_split(np.arange(plan.members), max(1, -(-plan.members // MEMBERS_AT_ONCE)))
-    total, done = plan.steps * len(plan.trials) * len(groups), 0
+    error = runs.same_patients(mean[None])[1]
+    mode = find_mode(lambda sets: runs.same_patients(sets)[0], mean, sd, seen, error, plan.acts, tried=plan.tried)
+    start = begin(plan.members, mean, sd, seed=plan.seed)
+
+    def moved(theta: Array, line: Line, error: Array, farthest: float) -> tuple[Array, Array]:
+        softened = soften(line, theta, seen, error)
+        noisy = perturbed(seen, softened, plan.members, seed=plan.seed)
+        return move(theta, start, sd, line, noisy, softened, farthest=farthest), softened
+
+    theta, error = moved(start, mode.line, error, np.inf)
+    course, said = [theta], []
     for step in range(plan.steps):
-        tasks = [(plan, trial, step, group, theta[group], store) for trial in plan.trials for group in groups]
-        found: dict[int, tuple[Array, Array]] = {}
-        for number, piece in in_processes(_piece, tasks, workers):
-            found[number], done = piece, done + 1
-            if progress:
-                progress(done, total)
-        predicted, error = _joined(plan, [found[k] for k in range(len(tasks))], len(groups))
+        predicted, error = runs.own_patients(step, theta)
         said.append(predicted)
-        line = fit_line(course, said, plan.acts)
-        error = soften(line, theta, seen, error)
-        noisy = perturbed(seen, error, plan.members, seed=plan.seed)
-        theta = move(theta, start, sd, line, noisy, error)
+        line = fit_line([mode.sets, *course], [mode.predicted, *said], plan.acts)
+        theta, error = moved(theta, line, error, FARTHEST)
         course.append(theta)
-    return Calibration(plan, np.array(course), np.array(said), error)
+    return Calibration(plan, mode, np.array([start, *course]), np.array(said), error)
 
 
 def _natural(theta: Array) -> dict[str, Array]:
     """Return the free parameters of each member on their natural scale."""
     return {free.name: np.exp(theta[:, k]) for k, free in enumerate(free_parameters())}
-
-
-def _joined(plan: Plan, pieces: Sequence[tuple[Array, Array]], groups: int) -> tuple[Array, Array]:
-    """Return the predictions of all members, (member, target), and the covariance of the error of observation."""
-    predicted, error, first = [], [], 0
-    for trial in plan.trials:
-        parts = pieces[first : first + groups]
-        first += groups
-        predicted.append(np.concatenate([values for values, _ in parts]))
-        correlation = np.mean([together for _, together in parts], axis=0)
-        sd = np.sqrt([chance_variance(each) for name, each in plan.targets if name == trial])
-        error.append(correlation * np.outer(sd, sd) + MODEL_ERROR**2 * np.eye(sd.size))
-    size = sum(block.shape[0] for block in error)
-    whole, at = np.zeros((size, size)), 0
-    for block in error:
-        whole[at : at + len(block), at : at + len(block)] = block
-        at += len(block)
-    return np.concatenate(predicted, axis=1), whole
-
-
-def member_settings(plan: Plan, trial: str, theta: Array) -> dict[str, Array]:
-    """Return the settings of a trial, name -> shape (member,): free parameters, and this trial's effects."""
-    found = {}
-    for k, name in enumerate(plan.names):
-        owner, _, effect = name.partition("/")
-        if not effect:
-            found[name] = np.exp(theta[:, k])
-        elif owner == trial:
-            found[f"trial_effect:{effect}"] = theta[:, k]
-    return found
-
-
-def pools(
-    protocol: Protocol, settings: Mapping[str, Array], patients: int, first_id: int, *, seed: int, threads: int = 1
-) -> list[Outcomes]:
-    """Return the outcomes of each member's own patients; all are simulated together.
-
-    Args:
-        protocol: of a trial with one arm.
-        settings: name -> shape (member,).
-        patients: enrolled by each member.
-        first_id: identifiers begin here.
-        seed: of the patients.
-        threads: of the solver.
-
-    Raises:
-        SolveError: more than a few patients were not solved to the end.
-    """
-    members = len(next(iter(settings.values())))
-    ids = first_id + np.arange(members * patients)
-    each = {name: np.repeat(values, patients) for name, values in settings.items()}
-    found = simulate_arm(protocol, protocol.arms[0], ids, seed, each, threads=threads)
-    _all_solved(found, protocol)
-    return [found.take(np.arange(m * patients, (m + 1) * patients)) for m in range(members)]
-
-
-def _all_solved(found: Outcomes, protocol: Protocol) -> None:
-    lost, size = int((found["infused"] & ~found["solved"]).sum()), int(found["infused"].sum())
-    if lost > MOST_UNSOLVED * size:
-        raise SolveError(
-            f"{protocol.label}: {lost} of {size} infused patients were not solved to the end; at most "
-            f"{MOST_UNSOLVED:.0%} may be left so, since their later days are unknown. Look at the body or the settings"
-        )
-
-
-def _piece(task: tuple[Plan, str, int, NDArray[np.intp], Array, _Pieces]) -> tuple[Array, Array]:
-    """Return what some members predict of one trial, (member, target), and how chance moves its targets together."""
-    plan, trial, step, group, theta, store = task
-    name = f"step{step:02d}-{trial}-{int(group[0]):04d}"
-    kept = store.read(name, theta)
-    if kept is not None:
-        return kept
-    protocol = Protocol.builtin(trial)
-    first = 1 + (step * plan.members + int(group[0])) * plan.patients
-    found = pools(protocol, member_settings(plan, trial, theta), plan.patients, first, seed=plan.seed)
-    every = [each for owner, each in plan.targets if owner == trial]
-    values = np.array([[_compared(pool, each, protocol) for each in every] for pool in found])
-    result = values, _together(Outcomes.joined(found), every, protocol, plan.seed)
-    store.write(name, theta, result)
-    return result
-
-
-def _compared(pool: Outcomes, target: Target, protocol: Protocol) -> float:
-    from livingdrug.trials.targets import target_value
-
-    return float(compared(target, target_value(pool, target, protocol)))
-
-
-def _together(pool: Outcomes, every: Sequence[Target], protocol: Protocol, seed: int, count: int = 200) -> Array:
-    """Return the correlation of a trial's targets over replicates of it, (target, target), a tenth drawn to none."""
-    from livingdrug.trials.measures import samples_of
-
-    rows = draws(
-        pool,
-        every[0].measure.model_copy(update={"among": ("enrolled",)}),
-        protocol.size.enrolled,
-        count=count,
-        seed=seed,
-    )
-    follow = protocol.follow_up
-    found = [compared(each, samples_of(pool, each.measure, rows, follow.clocks, follow.clock_from)) for each in every]
-    table = np.ma.corrcoef(np.ma.masked_invalid(found))
-    correlation = np.clip(np.nan_to_num(np.asarray(table.filled(0.0))), -1, 1)
-    np.fill_diagonal(correlation, 1.0)
-    return 0.9 * correlation + 0.1 * np.eye(len(every))
-
-
-@dataclass(frozen=True)
-class _Pieces:
-    """Finished pieces of a calibration on disk; each says by the hash of its parameters to what it belongs."""
-
-    folder: Path
-
-    @classmethod
-    def open(cls, folder: str | Path, plan: Plan) -> _Pieces:
-        from livingdrug.body.twin import TwinBody
-
-        path = Path(folder)
-        about = json.dumps(
-            {
-                "plan": asdict(plan), "columns": plan.names, "model": TwinBody.fingerprint,
-                "declared": _declared_numbers(),
-            },
-            sort_keys=True,
-        )  # fmt: skip
-        label = path / "calibration.json"
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not label.exists():
-                write_atomically(label, about)
-            same = json.loads(label.read_bytes()) == json.loads(about)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder}: the folder cannot be used for a calibration: {error}") from error
-        if not same:
-            raise InputError(f"{folder}: this folder holds another calibration; choose another folder, or remove it")
-        return cls(path)
-
-    def read(self, name: str, theta: Array) -> tuple[Array, Array] | None:
-        """Return a finished piece; None if there is none with these parameters, or its file is damaged."""
-        try:
-            content = io.BytesIO((self.folder / f"{name}.npz").read_bytes())
-            with np.load(content, allow_pickle=False) as file:
-                if str(file["hash"]) == _hash(theta):
-                    return file["predicted"], file["correlation"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None
-        return None
-
-    def write(self, name: str, theta: Array, piece: tuple[Array, Array]) -> None:
-        content = io.BytesIO()
-        np.savez_compressed(content, hash=_hash(theta), predicted=piece[0], correlation=piece[1])
-        write_atomically(self.folder / f"{name}.npz", content.getvalue())
-
-
-def _declared_numbers() -> str:
-    """Return a hash of every declared number of the package: targets, trials, patients, rules of the clinic."""
-    folder = Path(__file__).parents[1]
-    every = sorted(folder.rglob("*.toml"), key=lambda path: path.relative_to(folder).as_posix())
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in every)).hexdigest()
-
-
-def _hash(theta: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(theta).tobytes()).hexdigest()
 
 
 def own_trial_effects(effects: Mapping[str, Array], trial: str) -> dict[str, Array]:

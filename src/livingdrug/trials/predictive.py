@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livingdrug.trials.calibration import fresh_trial_effects, own_trial_effects, pools
+from livingdrug.trials.calibration import fresh_trial_effects, own_trial_effects
 from livingdrug.trials.ensemble import Ensemble
 from livingdrug.trials.evidence import Z95, as_printed, is_inside, is_share, reported_width
+from livingdrug.trials.member_runs import MEMBERS_AT_ONCE, pools
 from livingdrug.trials.protocol import Protocol
 from livingdrug.trials.survival import wilson
 from livingdrug.trials.targets import Target, expanded, target_replicates, target_trials, targets
@@ -33,7 +34,6 @@ __all__ = ["GOAL", "GOAL_PART", "PATIENTS", "coverage_summary", "coverage_table"
 Array = NDArray[np.float64]
 PATIENTS = 500
 REPLICATES = 20
-MEMBERS_AT_ONCE = 10
 GOAL, GOAL_PART = 0.90, 0.75  # share of targets inside: of all, and in each trial and class
 FIRST_ID = 500_000_001  # patients of predictions are none of the calibration's
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from livingdrug.errors import InputError
 from livingdrug.streams import normal
 
-__all__ = ["Line", "begin", "fit_line", "move", "perturbed", "soften"]
+__all__ = ["FARTHEST", "Line", "begin", "fit_line", "move", "perturbed", "soften"]
 
 Array = NDArray[np.float64]
 Line = tuple[Array, Array]
