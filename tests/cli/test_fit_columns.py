@@ -24,7 +24,7 @@ TWO_ENDPOINTS = """
 cd4_cd8_ratio = "RATIO"
 [parameters.reference_expansion]
 sd = 0.4
-[parameters.effector_death]
+[parameters.central_killing]
 spread = "none"
 [endpoints.tumour]
 residual = "proportional"
@@ -95,10 +95,10 @@ def test_two_endpoints_and_a_moving_column_of_a_solved_model(folder: Path) -> No
         mine = data[data["ID"] == who]
         own = facts["reference_expansion"] * np.exp(eta.loc[who, "reference_expansion"])
         first, later = np.asarray(mine["RATIO"])[[0, -1]]
-        death = np.array([facts["effector_death"]])
+        killing = np.array([facts["central_killing"]])
         expected = solve(
             MuellerSchoell2021,
-            {"reference_expansion": np.array([own]), "cd4_cd8_ratio": np.array([first]), "effector_death": death},
+            {"reference_expansion": np.array([own]), "cd4_cd8_ratio": np.array([first]), "central_killing": killing},
             DAYS, outputs=["car_t_blood", "tumour"], rtol=1e-9, doses=[Change("cd4_cd8_ratio", later, 10.0)],
         ).values[0]  # fmt: skip
         for e, name in enumerate(("car_t_blood", "tumour")):

@@ -16,6 +16,8 @@ from livingdrug.inference.marginal import approximate
 from livingdrug.inference.nodes import importance_nodes, quadrature_nodes
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.residual import additive, proportional
+from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
+from livingdrug.model import lognormal
 
 _spec = importlib.util.spec_from_file_location("fit_sets", Path(__file__).with_name("fit_sets.py"))
 assert _spec is not None
@@ -202,12 +204,24 @@ def test_quadrature_of_the_virus_load_at_the_estimates(shared_data: Path, limit:
 
 
 @pytest.mark.slow
-def test_actg315_is_near_a_reference_that_is_not_converged_itself(shared_data: Path) -> None:
-    """The stored -2LL still falls by 0.3 from 9 to 11 nodes: only its own wide tolerance (4 %, 8 %, twice for SAEM)."""
+def test_actg315_is_above_a_reference_that_is_not_converged_itself(shared_data: Path) -> None:
+    """The stored -2LL still falls by 0.3 from 9 to 11 nodes, and its own estimates are not the most likely ones.
+
+    All but ``l2`` lie within its own wide tolerance (4 %, 8 %, twice for SAEM). ``l2`` goes down by some 9 %, along a
+    flat valley, to where quadrature with 15 nodes in each of four directions, which SAEM does not use, finds more.
+    """
     reference = sets.references(shared_data)["actg315_days_0_84"]
-    by_nodes = reference["minus2LL_by_nodes_per_dim"]
+    by_nodes, stored = reference["minus2LL_by_nodes_per_dim"], reference["estimates_natural"]
     assert by_nodes["9"] - by_nodes["11"] > 0.2
-    found = fit(*sets.actg(shared_data), "saem", seed=1)
-    near(found, reference["estimates_natural"], VIRUS, 0.08, 0.16)
-    assert 0.98 < found.estimates_["a"] / reference["estimates_natural"]["sigma"] < 1.02
+    model, data = sets.actg(shared_data)
+    found = fit(model, data, "saem", seed=1)
+    near(found, stored, {theirs: ours for theirs, ours in VIRUS.items() if ours != "l2"}, 0.08, 0.16)
+    assert 0.98 < found.estimates_["a"] / stored["sigma"] < 1.02
     assert abs(found.minus2ll_ - reference["minus2LL"]) < 1.0 + 3 * found.minus2ll_se_
+    assert found.standard_errors_ is not None
+    assert abs(found.estimates_["l2"] - stored["l2"]) < found.standard_errors_["l2"]
+    parameters = {name: Estimate(stored[name], lognormal(stored[f"om_{name}"])) for name in ("P1", "l1", "P2", "l2")}
+    theirs = StatisticalModel(model.structure, parameters, Endpoint("load", additive(stored["sigma"]))).problem(data)
+    ours = found.problem, found.theta_
+    more, less = (quadrature_nodes(p, at, 15).loglik(at).sum() for p, at in (ours, (theirs, theirs.theta)))
+    assert more > less

@@ -90,6 +90,20 @@ def test_replicates_of_even_points_know_their_own_error() -> None:
     assert np.sqrt(each.mean(axis=0)) == pytest.approx(np.std(steps, axis=0, ddof=1), rel=0.5)
 
 
+def test_many_subjects_do_not_err_together() -> None:
+    """300 subjects: an error that all have in common would be 17 times what the error of the sum says of it."""
+    problem = Problem(decline("full"), declines(300))
+    theta = problem.theta
+    middle, covariance = quadrature_nodes(problem, theta, 7).means(theta)  # type: ignore[union-attr]
+    about = middle + problem.shifts(theta[None])[0], covariance
+    runs = [importance_nodes(problem, theta, 160, seed, about=about) for seed in range(12)]
+    said = math.sqrt(np.mean([run.standard_error(theta) ** 2 for run in runs]))
+    values = np.array([-2 * run.loglik(theta).sum() for run in runs])
+    assert np.std(values, ddof=1) < 1.5 * said  # 12 values: 21 %
+    exact = -2 * quadrature_nodes(problem, theta, 15).loglik(theta).sum()
+    assert abs(values.mean() - exact) < 3 * said / math.sqrt(12)
+
+
 def test_even_points_know_a_likelihood_better_than_points_without_order() -> None:
     """Two effects: by the scatter of their weights, 2000 points without order would leave twice as much (1.5 asked)."""
     problem = Problem(decline("full"), declines())
@@ -104,8 +118,8 @@ def test_a_poor_proposal_is_fitted_to_what_its_pilots_find() -> None:
     theta = problem.theta
     mean, covariance = quadrature_nodes(problem, theta, 9).means(theta)  # type: ignore[union-attr]
     astray = mean + problem.shifts(theta[None])[0] + 3 * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    drawn = importance_nodes(problem, theta, 1000, about=(astray, 0.25 * covariance))
-    assert drawn.effective(theta).min() > 400
+    drawn = importance_nodes(problem, theta, 4000, about=(astray, 0.25 * covariance))
+    assert drawn.effective(theta).min() > 0.4 * 4000
     assert drawn.loglik(theta) == pytest.approx(quadrature_nodes(problem, theta, 15).loglik(theta), abs=0.02)
 
 

@@ -142,10 +142,11 @@ def test_published_models_keep_their_values():
     for name, one in four.estimates.items():
         assert one.value == MuellerSchoell2021.parameters[name].value
     responder = ready("kirouac2023", subset="tumour", patient="PR3")
-    assert set(responder.random) == set(SUBSETS["tumour"])
+    chosen = {*SUBSETS["tumour"], "exhaustion"}  # faster than the death of expanded cells in this patient
+    assert set(responder.random) == chosen
     for name, value in Kirouac2023.parameter_sets["PR3"].items():
         assert responder.estimates[name].value == pytest.approx(value)
-        assert responder.estimates[name].fixed == (name not in SUBSETS["tumour"])
+        assert responder.estimates[name].fixed == (name not in chosen)
     two = ready("mueller_schoell2021", classes=True).mixture
     assert two is not None
     assert two.shares == {"low": pytest.approx(0.197)}

@@ -102,13 +102,15 @@ class Run:
         rtol: float,
         threads: int | None,
         lanes: int | None,
+        most_steps: int = MOST_STEPS,
     ) -> None:
         self.cohort, self.model, self.count = cohort, cohort.model, cohort.count
         self.outputs = tuple(self.model.outputs if outputs is None else outputs)
         self.crossings, self.extremes = dict(crossings), dict(extremes)
         self.times = _checked_times(times, self.count)
         self.rtol, self.seed = _checked_tolerance(rtol), _checked_seed(seed)
-        self.threads = _processors() if threads is None else _checked_threads(threads)
+        self.most_steps = _checked_count("most_steps", most_steps, MOST_STEPS)
+        self.threads = _processors() if threads is None else _checked_count("threads", threads, 1024)
         if lanes not in {None, 2, 4, 8, 16}:
             raise InputError(f"lanes: expected 2, 4, 8 or 16, got {lanes!r}")
         infused = {d.target for d in doses if isinstance(d, Dose) and np.any(np.asarray(d.duration) > 0)}
@@ -329,7 +331,7 @@ def call_block(
         "values": part.values, "output_times": times,
         "output_stride": 0 if times.ndim == 1 else times.shape[1], "output_count": times.shape[-1],
         "inverse_square_tolerance": run.rtol**-2, "first_step": FIRST_STEP, "shortest_step": SHORTEST_STEP,
-        "most_steps": float(MOST_STEPS), "reach": run.reach,
+        "most_steps": float(run.most_steps), "reach": run.reach,
         "crossing_time": part.reached, "extreme": part.best, "extinct_time": part.extinct, "draws": part.draws,
         "identity": identity, "key": run.seed,
     }  # fmt: skip
@@ -365,10 +367,10 @@ def _checked_tolerance(rtol: Any) -> float:
     return float(rtol)
 
 
-def _checked_threads(threads: Any) -> int:
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or not 1 <= threads <= 1024:
-        raise InputError(f"threads: expected a whole number from 1 to 1024, got {threads!r}")
-    return int(threads)
+def _checked_count(name: str, given: Any, most: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or not 1 <= given <= most:
+        raise InputError(f"{name}: expected a whole number from 1 to {most}, got {given!r}")
+    return int(given)
 
 
 def _checked_seed(seed: int) -> int:

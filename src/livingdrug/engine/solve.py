@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from livingdrug.engine.run import Cohort, Run
+from livingdrug.engine.run import MOST_STEPS, Cohort, Run
 from livingdrug.engine.schedule import Change, Dose
 from livingdrug.engine.solution import Solution
 from livingdrug.engine.watch import Crossing, Extreme
@@ -51,6 +51,7 @@ def solve(
     seed: int = 0,
     stochastic: bool = True,
     rtol: float = TIGHT,
+    most_steps: int = MOST_STEPS,
     threads: int | None = None,
     lanes: int | None = None,
 ) -> Solution:
@@ -73,6 +74,7 @@ def solve(
         seed: of the random streams; the same seed and identifier give the same course.
         stochastic: whether populations that the model allows to die out do so cell by cell.
         rtol: relative tolerance of one step, ``TIGHT`` by default.
+        most_steps: a patient whose solve takes more steps than so many counts as failed.
         threads: worker threads; default one per processor. Any number gives the same bits.
         lanes: patients per vector; default by processor. Any width gives the same bits.
 
@@ -86,7 +88,7 @@ def solve(
     cohort = Cohort(model, parameters, initial or {}, patient_ids, doses)
     run = Run(
         cohort, times, outputs, doses, crossings or {}, extremes or {}, tangents,
-        seed=seed, stochastic=stochastic, rtol=rtol, threads=threads, lanes=lanes,
+        seed=seed, stochastic=stochastic, rtol=rtol, most_steps=most_steps, threads=threads, lanes=lanes,
     )  # fmt: skip
     if len(rounds) or visit is not None:
         if tangents:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from livingdrug.engine.run import MOST_STEPS
 from livingdrug.engine.schedule import Change
 from livingdrug.engine.solve import solve
 from livingdrug.errors import InputError, unknown_name
@@ -36,6 +37,9 @@ STEP = 1e-4
 """Step of difference quotients as a share of the parameter."""
 QUOTIENTS = 1e-10
 """Relative tolerance of a step of the solver for difference quotients."""
+STEPS, STEPS_FOR_A_DOSE = 20_000, 100
+"""Steps of one solve at most, ten times what usual ones take at ``ESTIMATION``, and more for tighter tolerances, by the
+order of the method (5): a proposal that is far out must not hold all others."""
 
 
 class EngineModel:
@@ -155,12 +159,18 @@ class BoundModel:
         return self._second(values, chosen)
 
     def _first(self, values: Reals, chosen: list[int]) -> tuple[Reals, Reals]:
-        if self.tangents:
-            f, slopes, failed = self._solve(values, chosen)
-            if not failed.any() or self._solve(values)[2].sum() >= failed.sum():
-                return f, slopes
-            self.tangents = False  # some course has no derivatives along it: quotients from now on
-        return self._quotients(values, chosen)
+        if not self.tangents:
+            return self._quotients(values, chosen)
+        f, slopes, failed = self._solve(values, chosen)
+        again = np.flatnonzero(failed.any(axis=1))
+        if not len(again):
+            return f, slopes
+        lost = failed[again] & ~self._solve(values[again])[2]  # courses without derivatives along them
+        self.tangents = lost.sum() < 0.5 * failed.size
+        again = again[lost.any(axis=1)]
+        if len(again):
+            f[again], slopes[again] = self._quotients(values[again], chosen)
+        return f, slopes
 
     def _quotients(self, values: Reals, chosen: list[int]) -> tuple[Reals, Reals]:
         near, widths = self._neighbours(values, chosen, STEP)
@@ -204,12 +214,13 @@ class BoundModel:
         parameters = own(np.arange(S), self.first, self.start)
         given, lost = self.events.of(K, self.event_unit, own)
         differentiated = [j for j in chosen if self.by[j] in self.model.parameters]
+        rtol = QUOTIENTS if tight else self.structure.rtol
         found = solve(
             self.model, {name: parameters[name] for name in parameters if name not in self.structure.timing},
             np.tile(self.times, (K, 1)), outputs=self.outputs, doses=[*given, *self._changes(safe)],
             initial={name: np.full(K * S, v) for name, v in self.structure.initial.items()},
             tangents=[self.by[j] for j in differentiated], stochastic=False,
-            rtol=QUOTIENTS if tight else self.structure.rtol, threads=self.structure.threads,
+            rtol=rtol, threads=self.structure.threads, most_steps=self._most_steps(rtol, len(given)),
         )  # fmt: skip
         failed = found.failed.reshape(K, S) | lost | self._by_subject(bad.any(axis=-1))
         f = self._picked(found.values, K)
@@ -218,6 +229,11 @@ class BoundModel:
         for j in differentiated:
             slopes[..., j] = self._picked(found.tangents[self.by[j]], K)
         return f, slopes, failed
+
+    def _most_steps(self, rtol: float, doses: int) -> int:
+        """Steps of the solver that a solve may take."""
+        usual = STEPS * max(1.0, ESTIMATION / rtol) ** 0.2
+        return min(MOST_STEPS, int(usual) + STEPS_FOR_A_DOSE * (doses + len(self.steps) + len(self.switches)))
 
     def _by_subject(self, units: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether any unit of each subject is marked."""

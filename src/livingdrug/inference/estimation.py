@@ -78,6 +78,8 @@ WELL_KNOWN = 0.1
 SMALLEST, FARTHEST, NEWTON = 1e-4, 1.0, 6
 """Newton steps after SAEM: moves, in standard errors, below which none is worth while and above which SAEM itself has
 not arrived; and how many there are at most."""
+SHARES = (1.0, 0.5, 0.25)
+"""Of a Newton step that are tried: draws that know a direction badly make a whole one too long."""
 SURELY = 3.0
 """Standard errors of its own, from the draws of the nodes, that such a move must have to be taken."""
 STOPPED = 50
@@ -324,10 +326,13 @@ def _sharpened(
     for _ in range(NEWTON):
         if found.step is None or not enough < found.distance < FARTHEST or options.late():
             break
-        near = theta.copy()
-        near[problem.free] += found.step
-        gained = nodes.loglik(near).sum()
-        if not gained > value:
+        for share in SHARES:
+            near = theta.copy()
+            near[problem.free] += share * found.step
+            gained = nodes.loglik(near).sum()
+            if gained > value:
+                break
+        else:
             break
         theta, value, found = near, gained, of_nodes(problem, nodes, near, found.kind)
     return theta, found

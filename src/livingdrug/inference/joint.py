@@ -270,10 +270,10 @@ class JointProblem(Problem):
 
     def _loose_slopes(self, theta: Reals, eta: Reals) -> tuple[tuple[Reals, Reals], NDArray[np.int64]]:
         """Surplus times association and the exposure's slopes by loose coefficients, and their free places."""
-        free = [int(b) for b in self.loose if b in set(self.free.tolist())]
+        free = self.loose.tolist()
         if not free:
             return (np.zeros(0), np.zeros(0)), np.zeros(0, np.int64)
-        wanted = sorted({int(self.beta_parameter[b]) for b in free})
+        wanted = sorted(set(self.beta_parameter[free].tolist()))
         risk = self.risk(theta, eta, 1, wanted)
         assert risk.first is not None
         a = theta[:, self.hazards][:, self.baselines, None]

@@ -367,15 +367,15 @@ def _cholesky(covariance: Reals) -> Reals:
 def _even_student(random: np.random.Generator, half: int, subjects: int, d: int) -> Reals:
     """Evenly spread points of Student's t and their mirror images, shape (2 half, subject, d).
 
-    Each subject has its own shift; the length of the n-th point is shared by all, so that it is spread most evenly.
+    Each subject has its own shift, in length and direction: else all would err together, unseen by the error of a sum.
     """
     from scipy.special import gammaincinv, ndtri
     from scipy.stats.qmc import Halton
 
-    even = Halton(d + 1, rng=random).random(half)
-    shares = np.clip((even[:, None, :d] + random.random((subjects, d))) % 1.0, NEAREST, 1.0 - NEAREST)
-    chi = 2.0 * gammaincinv(0.5 * DEGREES, np.maximum(even[:, d], NEAREST)) / DEGREES
-    z = ndtri(shares) / np.sqrt(chi)[:, None, None]
+    even = Halton(d + 1, rng=random).random(half)[:, None]
+    shares = np.clip((even + random.random((subjects, d + 1))) % 1.0, NEAREST, 1.0 - NEAREST)
+    chi = 2.0 * gammaincinv(0.5 * DEGREES, shares[..., 0]) / DEGREES
+    z = ndtri(shares[..., 1:]) / np.sqrt(chi)[..., None]
     return np.concatenate([z, -z])
 
 

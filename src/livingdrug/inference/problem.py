@@ -75,20 +75,18 @@ class Problem(ParameterVector):
         eta = np.full((1, self.subjects, self.d), 0.1)
         found = self.predict(self.theta[None], eta, 1)
         assert found.first is not None
-        for p, name in enumerate(self.by):
-            one = self.model.estimates[name]
+        for p in self.moving:
             slopes = found.first[..., p]
-            if not (one.fixed and not one.spread) and np.isfinite(slopes).all() and not slopes.any():
+            if np.isfinite(slopes).all() and not slopes.any():
                 raise InputError(
-                    f"{self.model.structure.name}: no observation depends on the parameter {name!r}; hold it (give a "
-                    "number) or measure what it changes"
+                    f"{self.model.structure.name}: no observation depends on the parameter {self.by[p]!r}; hold it "
+                    "(give a number) or measure what it changes"
                 )
 
     def _check_occasions(self) -> None:
         """Refuse what has no derivative: a typical value without spread, where rows remember earlier occasions."""
-        loose = set(self.loose.tolist()) & set(self.free.tolist())
-        if self.remembers and loose:
-            name = self.names[min(loose)]
+        if self.remembers and len(self.loose):
+            name = self.names[self.loose[0]]
             raise InputError(
                 f"{name}: in a model that is solved over several occasions every estimated parameter needs a spread "
                 "between subjects (and covariates that do not change in time); give one, or hold the value"
@@ -96,9 +94,9 @@ class Problem(ParameterVector):
 
     # -- predictions --------------------------------------------------------------------------------------------------
     def predict(self, theta: Reals, eta: Reals, order: int = 0, wanted: Any = None) -> Predicted:
-        """Predictions and derivatives by the parameters on their own scales."""
+        """Predictions and derivatives by the parameters on their own scales: those ``wanted``, or all that move."""
         values, slope, bend = self._natural(self.working_parameters(theta, eta))
-        found = list(self.bound.evaluate(values, order, wanted))
+        found = list(self.bound.evaluate(values, order, self.moving if wanted is None else wanted))
         unit = self.rows.unit
         if order > 1:
             h = slope[:, unit]

@@ -28,11 +28,17 @@ HELD = "recovery_width"
 """Of lymphodepletion_limited; it keeps its first guess, since only samples on most days about the peak tell it."""
 TRANSGENE = "car_t_transgene_blood"
 SUBSETS: dict[str, tuple[str, ...]] = {
-    "expansion": ("expansion", "divisions", "exhaustion", "expanded_death"),
-    "persistence": ("exhaustion", "expanded_death", "return_to_memory", "memory_death"),
-    "tumour": ("kill_rate", "tumour_growth", "exhaustion", "expanded_death"),
+    "expansion": ("expansion", "divisions"),
+    "persistence": ("return_to_memory", "memory_death"),
+    "tumour": ("kill_rate", "tumour_growth"),
 }
-"""Parameters of kirouac2023 that are estimated together; the others are held at those of one virtual patient."""
+"""Parameters of kirouac2023 that are estimated together, beside one of ``LOSSES``; the others are held at those of one
+virtual patient."""
+LOSSES = ("exhaustion", "expanded_death")
+"""Ways of expanded cells to be lost: the faster one of that patient is estimated, the slower one leaves no trace."""
+FIRST_CELLS = {"expanded": 0.01}
+"""Start of kirouac2023, in cells: with none, killing by a power below one of them has no slope, and every derivative
+would need difference quotients of long solves. A hundredth of a cell beside 1e8 infused ones is below any tolerance."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +165,15 @@ def _mueller_schoell(
     from livingdrug.library.mueller_schoell2021 import REFERENCE_SHARE
     from livingdrug.library.mueller_schoell2021 import MuellerSchoell2021 as Model
 
-    spreads = {"reference_expansion": Model.parameters["reference_expansion"].spread}
-    names = ["reference_expansion", "effector_death"]
-    scatter = {"car_t_blood": 0.7}
-    if phenotypes:  # residual deviations of the paper's phenotypes, see the model's limits
-        names += ["half_expansion_car_t", "naive_differentiation", "central_differentiation", "memory_differentiation"]
+    # The spreads are the published ones, of expansion and killing. The sum of all cells tells no more than these two;
+    # phenotypes tell how one becomes the next, and less of the killing, which the paper saw in tumour volumes.
+    names, scatter = {"reference_expansion", "central_killing"}, {"car_t_blood": 0.7}
+    if phenotypes:  # residual deviations of the paper, see the model's limits
+        names = {"reference_expansion", "half_expansion_car_t", "naive_differentiation", "central_differentiation",
+                 "memory_differentiation", "effector_death"}  # fmt: skip
         scatter = {"car_t_naive_blood": 0.547, "car_t_central_memory_blood": 0.743,
                    "car_t_effector_memory_blood": 0.944, "car_t_effector_blood": 0.636}  # fmt: skip
-    else:
-        spreads["effector_death"] = lognormal(0.3)
-    parameters = {name: Estimate(Model.parameters[name].value, spreads.get(name)) for name in names}
+    parameters = {name: Estimate(one.value, one.spread) for name, one in Model.parameters.items() if name in names}
     ends = [Endpoint(output, log_additive(sd)) for output, sd in scatter.items()]
     mixture = None
     if classes:
@@ -190,16 +195,16 @@ def _kirouac(
     if patient not in Model.parameter_sets:
         raise InputError(unknown_name("virtual patient of kirouac2023", patient, Model.parameter_sets))
     held = {name: one.value for name, one in Model.parameters.items()} | dict(Model.parameter_sets[patient])
-    given = set(columns or {})
+    given, estimated = set(columns or {}), {*SUBSETS[subset], max(LOSSES, key=held.__getitem__)}
     parameters: dict[str, Any] = {
-        name: Estimate(held[name], lognormal(0.3)) if name in SUBSETS[subset] else held[name]
+        name: Estimate(held[name], lognormal(0.3)) if name in estimated else held[name]
         for name in Model.parameters
         if name not in given
     }
     ends = [Endpoint("car_t_blood", log_additive(0.5))]
     if subset == "tumour":
         ends.append(Endpoint("tumour_blood", log_additive(0.5)))
-    return StatisticalModel(EngineModel(Model, covariates=columns), parameters, ends)
+    return StatisticalModel(EngineModel(Model, covariates=columns, initial=FIRST_CELLS), parameters, ends)
 
 
 _COURSE = "CAR transgene in blood over time, copies per ug of DNA"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -187,16 +188,24 @@ class FitResult:
         errors = self.standard_errors_ or {}
         word = "estimate" if self.converged_ else "last value"
         lines = [f"  {'parameter':<34}{word:>14}{'SE':>12}{'RSE %':>9}"]
+        held = self._held()
         for name, value in self.estimates_.items():
+            if name in held:
+                continue
             se = errors.get(name, math.nan)
-            if se == 0:
-                tail = f"{'held':>12}"
-            elif math.isnan(se):
+            if math.isnan(se):
                 tail = f"{'-':>12}{'-':>9}"
             else:
                 tail = f"{se:>12.4g}{100 * se / abs(value) if value else math.nan:>9.1f}"
             lines.append(f"  {name:<34}{value:>14.6g}{tail}")
-        return [*lines, ""]
+        words = "held, taken for known: " + ", ".join(f"{name} {value:.6g}" for name, value in held.items())
+        return [*lines, *(textwrap.wrap(words, 110, initial_indent="  ", subsequent_indent="    ") if held else []), ""]
+
+    def _held(self) -> dict[str, float]:
+        """Values that were not estimated, by name."""
+        errors, free = self.standard_errors_ or {}, set(self.problem.free.tolist())
+        numbers = {name for b, name in enumerate(self.problem.names[: self.problem.betas]) if b not in free}
+        return {name: value for name, value in self.estimates_.items() if name in numbers or errors.get(name) == 0}
 
     def _rest(self) -> list[str]:
         shrunk = ", ".join(f"{name} {_percent(value)}" for name, value in self.shrinkage_.items())

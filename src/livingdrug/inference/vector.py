@@ -49,6 +49,8 @@ class ParameterVector:
         free: entries that are estimated.
         d: number of random effects of a subject, all occasions together.
         of_effects: entries that only the distribution of the effects depends on.
+        loose: estimated typical values and coefficients that shift no effect between subjects.
+        moving: parameters that differ between subjects or are estimated; the others are numbers.
         notes: what the reader of a result should know of the model and data.
     """
 
@@ -66,6 +68,9 @@ class ParameterVector:
         self._shares(start, fixed)
         self.theta = np.array(start)
         self.free = np.flatnonzero(~np.array(fixed, bool))
+        betas = self.free[self.free < self.betas]
+        self.loose = np.setdiff1d(betas, self.centred)
+        self.moving = sorted({*self.random, *self.repeated, *self.beta_parameter[betas].tolist()})
 
     # -- typical values and coefficients ------------------------------------------------------------------------------
     def _typical(self, start: list[float], fixed: list[bool]) -> None:
@@ -211,7 +216,6 @@ class ParameterVector:
         first = np.searchsorted(self.rows.unit_subject, np.arange(self.subjects))
         steady = (self.design == self.design[first][self.rows.unit_subject]).all(axis=(0, 1))
         self.centred = np.flatnonzero(np.isin(self.beta_parameter, self.random) & steady)
-        self.loose = np.setdiff1d(np.arange(self.betas), self.centred)
         entries = [entry for block in self.blocks for entry in block.entries]
         self.of_effects = np.concatenate([self.centred, np.array(entries, int)])
         self._make_shift()

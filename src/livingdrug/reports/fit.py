@@ -122,7 +122,7 @@ def _relative(result: FitResult) -> dict[str, float]:
 
 def _estimates(result: FitResult) -> Table:
     errors, rows = result.standard_errors_ or {}, []
-    for name, value in result.estimates_.items():
+    for name, value in sorted(result.estimates_.items(), key=lambda pair: errors.get(pair[0]) == 0):  # held ones last
         se = errors.get(name, math.nan)
         held = se == 0
         relative = number(100 * se / abs(value), 2) if value and se and math.isfinite(se) else ""
