@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections.abc import Callable, Sequence
-from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,21 +24,19 @@ from livingdrug.inference.saem import SaemSettings
 from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
 from livingdrug.model import Model, ddt, exp, lognormal, output, parameter, state, time, where
 
-KA, CL, V, VMAX, KM = 1.2, 3.0, 20.0, 60.0, 2.0
+_spec = importlib.util.spec_from_file_location("event_cases", Path(__file__).with_name("event_cases.py"))
+assert _spec is not None
+assert _spec.loader is not None
+cases = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(cases)
+KA, CL, V, MANY, HEAD, ORAL, TIMING = (
+    getattr(cases, name) for name in ("KA", "CL", "V", "MANY", "HEAD", "ORAL", "TIMING")
+)
+Oral, course, ever, rows, written_out = cases.Oral, cases.course, cases.ever, cases.rows, cases.written_out
+oral, expected_oral, timing_of = cases.oral, cases.expected_oral, cases.timing_of
+
+VMAX, KM = 60.0, 2.0
 TOP = 100 / V
-MANY = 300  # doses that stand for "since ever" in the written-out course; exp(-300 * 0.15 / 2) = 1e-10
-
-
-class Oral(Model):
-    """One compartment with absorption."""
-
-    depot = state("mg", "drug not yet absorbed", floor=1e-9)
-    amount = state("mg", "drug", floor=1e-9)
-    ka = parameter(KA, "1/day", "absorption")
-    V = parameter(V, "L", "volume")
-    CL = parameter(CL, "L/day", "clearance")
-    equations = {ddt(depot): -ka * depot, ddt(amount): ka * depot - CL / V * amount}
-    outputs = {"concentration": output(amount / V, "mg/L", "concentration")}
 
 
 class Saturable(Model):
@@ -67,10 +66,6 @@ class Waning(Model):
     outputs = {"concentration": output(amount / 1.0, "mg", "amount")}
 
 
-def oral(_t: float, x: Any) -> list[float]:
-    return [-KA * x[0], KA * x[0] - CL / V * x[1]]
-
-
 def oral_of(clearance: float) -> Callable[..., Any]:
     return lambda _t, x: [-KA * x[0], KA * x[0] - clearance / V * x[1]]
 
@@ -81,39 +76,6 @@ def saturable(_t: float, x: Any) -> list[float]:
 
 def waning(t: float, x: Any) -> list[float]:
     return [-(0.4 if t < 2 else 0.1) * x[0]]
-
-
-Given = tuple[float, int, float, float]  # time, state, amount, duration
-
-
-def course(rates: Callable[..., Any], first: Sequence[float], given: Sequence[Given], start: float, end: float) -> Any:
-    """States at the end of a course with every dose written out; doses at the end are in."""
-    from scipy.integrate import solve_ivp
-
-    breaks = {start, end, 2.0 if start < 2 < end else end}
-    breaks |= {t for at, _, _, length in given for t in (at, at + length) if start < t < end}
-    x = np.array(first, float)
-    for low, high in zip(sorted(breaks), [*sorted(breaks)[1:], end], strict=True):
-        for at, target, amount, length in given:
-            x[target] += amount if at == low and not length else 0.0
-        if low == high:
-            break
-        middle, inflow = (low + high) / 2, np.zeros(len(x))
-        for at, target, amount, length in given:
-            inflow[target] += amount / length if length and at < middle < at + length else 0.0
-        found = solve_ivp(
-            lambda t, y, inflow=inflow, middle=middle: np.array(rates(min(t, middle), y)) + inflow
-            if rates is waning
-            else np.array(rates(t, y)) + inflow,
-            (low, high), x, method="LSODA", rtol=1e-10, atol=1e-12,
-        )  # fmt: skip
-        x = found.y[:, -1]
-    return x
-
-
-def ever(at: float, every: float, target: int, amount: float, length: float = 0.0, many: int = MANY) -> list[Given]:
-    """The dose at a time, and all those before it."""
-    return [(at - n * every, target, amount, length) for n in range(many, -1, -1)]
 
 
 def predicted(model: type[Model], text: str, timing: dict[str, float] | None = None, **options: Any) -> np.ndarray:
@@ -140,104 +102,6 @@ def as_problem(
     return StatisticalModel(structure, parameters, Endpoint("concentration", additive(0.5))).problem(data)
 
 
-HEAD = "ID,TIME,AMT,DV,EVID,CMT,RATE,ADDL,II,SS\n"
-
-
-def rows(who: str, *events: str) -> str:
-    """Rows of a subject: ``1.5`` is a sample, anything longer is a row after the subject's name."""
-    lines = [one if "," in one else f"{one},.,1,0,1,.,.,.,." for one in events]
-    return "".join(f"{who},{line}\n" for line in lines)
-
-
-# name -> rows, then what holds from which time: (from, where the course begins, doses written out), and sample times
-Phase = tuple[float, float, list[Given]]
-ORAL: dict[str, tuple[tuple[str, ...], list[Phase], list[float]]] = {
-    "reset": (
-        ("0,100,.,1,1,.,.,.,.", "1", "2,.,.,3,1,.,.,.,.", "2", "3", "4,50,.,1,1,.,.,.,.", "5"),
-        [(0, 0, [(0, 0, 100, 0)]), (2, 2, [(4, 0, 50, 0)])],
-        [1, 2, 3, 5],
-    ),
-    "reset and dose, infusion cut, later doses cancelled": (
-        ("0,100,.,1,2,20,.,.,.", "0,60,.,1,1,.,6,1,.", "1.5", "2,40,.,4,1,.,1,2,.", "2", "3.5", "7"),
-        [
-            (0, 0, [(0, 1, 100, 5), *((n, 0, 60, 0) for n in range(2))]),
-            (2, 2, [(2, 0, 40, 0), (4, 0, 40, 0)]),
-        ],
-        [1.5, 2, 3.5, 7],
-    ),
-    "steady state": (
-        ("0,80,.,1,1,.,9,.5,.", "1.2", "2,100,.,1,1,.,1,1,1", "2", "2.4", "3.5", "5"),
-        [
-            (0, 0, [(0, 0, 80, 0), (0.5, 0, 80, 0), (1, 0, 80, 0)]),
-            (2, 2 - MANY, [*ever(2, 1, 0, 100), (3, 0, 100, 0)]),
-        ],
-        [1.2, 2, 2.4, 3.5, 5],
-    ),
-    "steady state of infusions": (
-        ("0,100,.,1,2,250,.,1,1", "0", "0.2", "0.4", "1.5"),
-        [(0, -MANY, ever(0, 1, 1, 100, 0.4))],
-        [0, 0.2, 0.4, 1.5],
-    ),
-    "infusions longer than their interval": (
-        ("0,100,.,1,2,40,1,1,1", "0", "0.3", "1.2", "2.2", "4"),
-        [(0, -MANY, [*ever(0, 1, 1, 100, 2.5), (1, 1, 100, 2.5)])],
-        [0, 0.3, 1.2, 2.2, 4],
-    ),
-    "infusion without end": (
-        ("1,0,.,1,2,30,.,.,1", "1", "2", "4"),
-        [(0, -400, [(-400, 1, 401 * 30, 401)])],
-        [1, 2, 4],
-    ),
-    "steady state added": (
-        ("0,60,.,1,2,.,.,.,.", "1", "1.5,90,.,1,1,.,1,1,2", "1.5", "2", "4"),
-        [(0, 1.5 - MANY, [(0, 1, 60, 0), *ever(1.5, 1, 0, 90), (2.5, 0, 90, 0)])],
-        [1, 1.5, 2, 4],
-    ),
-    "reset and steady state": (
-        ("0,60,.,1,2,.,.,.,.", "1", "2,90,.,4,2,.,.,1,1", "2", "3"),
-        [(0, 0, [(0, 1, 60, 0)]), (2, 2 - MANY, ever(2, 1, 1, 90))],
-        [1, 2, 3],
-    ),
-    "duration of the model": (
-        ("0,100,.,1,2,-2,1,2,.", "0.5", "1.5", "2.5", "4"),
-        [(0, 0, [(0, 1, 100, 0.75), (2, 1, 100, 0.75)])],
-        [0.5, 1.5, 2.5, 4],
-    ),
-    "rate of the model": (
-        ("0,100,.,1,1,-1,.,.,.", "1", "3", "4"),
-        [(0, 0, [(0, 0, 100, 100 / 55)])],
-        [1, 3, 4],
-    ),
-    "steady state with a duration of the model": (
-        ("0,100,.,1,2,-2,.,.5,1", "0", "0.2", "0.6", "2"),
-        [(0, -MANY / 2, ever(0, 0.5, 1, 100, 0.75))],
-        [0, 0.2, 0.6, 2],
-    ),
-}  # fmt: skip
-TIMING = {"D2": 0.75, "R1": 55.0}
-
-
-def written_out(rates: Callable[..., Any], first: Sequence[float], phases: list[Phase], at: float) -> Any:
-    """States at a sample: the last phase that has begun counts, and nothing before it."""
-    begin, given = next((start, given) for since, start, given in reversed(phases) if since <= at)
-    # before the phase's own steady state begins to count, its earlier doses do not exist
-    return course(rates, first, [one for one in given if one[0] <= at], begin, at)
-
-
-@cache
-def expected_oral(name: str) -> list[float]:
-    _, phases, times = ORAL[name]
-    if name == "steady state added":  # the earlier doses of the steady state appear with its row, not before
-        alone: list[Phase] = [(0, 0, [one for one in phases[0][2] if one[1] == 1])]
-        return [written_out(oral, (0, 0), alone if t < 1.5 else phases, t)[1] / V for t in times]
-    return [written_out(oral, (0, 0), phases, t)[1] / V for t in times]
-
-
-def timing_of(*texts: str) -> dict[str, float]:
-    rates = {"D2": ",-2,", "R1": ",-1,"}
-    return {name: TIMING[name] for name, mark in rates.items() if any(mark in text for text in texts)}
-
-
 @pytest.mark.parametrize("name", ORAL)
 def test_events_as_with_every_dose_written_out(name: str) -> None:
     """Each kind of event beside a subject of another kind, which must not feel it."""
@@ -258,7 +122,7 @@ def test_steady_state_of_a_model_that_is_not_linear(rate: str) -> None:
     """30 mg a day where at most 60 a day can be removed: the level in steady state is no sum of single doses."""
     text = HEAD + rows("A", "0,30,.,1,1,.,.,.,.", "0.5", f"3,30,.,1,1,{rate or '.'},1,1,1", "3", "3.3", "4.2", "6")
     length = 30 / float(rate) if rate else 0.0
-    phases: list[Phase] = [(0, 0, [(0, 0, 30, 0)]), (3, 3 - 60, [*ever(3, 1, 0, 30, length, 60), (4, 0, 30, length)])]
+    phases: list[Any] = [(0, 0, [(0, 0, 30, 0)]), (3, 3 - 60, [*ever(3, 1, 0, 30, length, 60), (4, 0, 30, length)])]
     expected = [written_out(saturable, (0, 8), phases, t)[0] / V for t in (0.5, 3, 3.3, 4.2, 6)]
     assert predicted(Saturable, text) == pytest.approx(expected, rel=2e-5)
 
@@ -266,7 +130,7 @@ def test_steady_state_of_a_model_that_is_not_linear(rate: str) -> None:
 def test_a_reset_sets_states_to_their_start_and_leaves_the_clock() -> None:
     """Waning slows down on day 2 of the clock, not two days after the reset; the start is 7 mg, not zero."""
     text = HEAD + rows("A", "0,3,.,1,1,.,.,.,.", "1", "1.5,.,.,3,1,.,.,.,.", "1.8", "3", "4,.,.,3,1,.,.,.,.", "6")
-    phases: list[Phase] = [(0, 0, [(0, 0, 3, 0)]), (1.5, 1.5, []), (4, 4, [])]
+    phases: list[Any] = [(0, 0, [(0, 0, 3, 0)]), (1.5, 1.5, []), (4, 4, [])]
     expected = [written_out(waning, (7,), phases, t)[0] for t in (1, 1.8, 3, 6)]
     assert predicted(Waning, text) == pytest.approx(expected, rel=1e-6)
 

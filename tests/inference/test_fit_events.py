@@ -87,12 +87,18 @@ def test_a_reset_cancels_the_doses_that_were_to_come(structure: str, evid: int) 
     assert predicted(structure, text) == pytest.approx([first, *after], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_infusions_and_steady_states_begin_with_their_row(structure: str) -> None:
+    """2 days of 50 mg a day, ended by a dose in steady state on day 1; what it holds appears with its row."""
+    text = "ID,TIME,AMT,DV,RATE,II,SS\nA,0,100,.,50,.,.\nA,1,.,1,.,.,.\nA,1,40,.,.,2,1\nA,1,.,1,.,.,.\nA,4,.,1,.,.,.\n"
+    running, peak = 50 / 3 * (1 - math.exp(-K)), 2 / (1 - math.exp(-2 * K))
+    expected = [running, peak, peak * math.exp(-3 * K)]
+    assert predicted(structure, text) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ID,TIME,AMT,DV,II,SS\nA,0,100,.,1,1\nA,1,.,1,.,.\n", "'A', row 1.*steady state"),
-        ("ID,TIME,AMT,DV,RATE\nA,0,100,.,-2\nA,1,.,1,.\n", "'A', row 1.*RATE -1, -2"),
-        ("ID,TIME,AMT,DV,RATE\nA,0,100,.,50\nA,1,.,1,.\n", "'A', row 1.*infusions"),
         ("ID,TIME,AMT,DV,CMT\nA,0,100,.,1\nA,1,.,1,2\nB,0,100,.,2\nB,1,.,1,2\n", "'B', row 3.*two compartments"),
         ("ID,TIME,DV\nA,1,1\nA,2,1\n", "the data hold none"),
     ],

@@ -15,21 +15,18 @@ Example:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from livingdrug.engine.graph import Graph
 from livingdrug.errors import InputError, unknown_name
+from livingdrug.inference.bound_form import BoundForm
 from livingdrug.model.expressions import (
-    OPERATIONS,
     Expression,
     Symbol,
     as_expression,
     exp,
     log,
+    sqrt,
     symbols_in,
     time,
     where,
@@ -41,22 +38,20 @@ if TYPE_CHECKING:
 __all__ = [
     "ClosedForm",
     "biexponential",
+    "dose_into",
     "emax",
     "expansion_contraction",
     "logistic_growth",
+    "one_compartment",
     "one_compartment_oral",
     "symbols",
+    "two_compartment",
+    "two_compartment_oral",
 ]
-
-Reals = NDArray[np.float64]
 
 DOSE = Symbol("dose", "dose")
 """Amount of one dose; a formula that reads it is the response to one dose, ``time`` counts from it, and all doses are
 added."""
-
-RESET = 3
-"""The least EVID that ends what was given before."""
-_FUNCTIONS: dict[str, Callable[..., Any]] = {**OPERATIONS, "inv": np.reciprocal}
 
 
 def symbols(*names: str) -> tuple[Symbol, ...]:
@@ -74,8 +69,26 @@ def covariate(name: str) -> Symbol:
     return Symbol(name, "covariate")
 
 
+def dose_into(compartment: str) -> Symbol:
+    """Amount of one dose into a compartment of the data, for a formula that answers doses into several.
+
+    Example:
+        >>> from livingdrug.model import exp, time
+        >>> k, share = symbols("k", "share")
+        >>> both = ClosedForm("both", exp(-k * time) * (dose_into("2") + share * dose_into("3")))
+        >>> both.parameters
+        ('k', 'share', 'R2', 'D2', 'R3', 'D3')
+    """
+    return Symbol(f"dose into {compartment}", "dose")
+
+
 class ClosedForm:
     """A structural model written as formulas of time, parameters, covariates and the dose.
+
+    A formula that reads the dose (:data:`DOSE` where the data hold one place of doses, :func:`dose_into` where they
+    hold several) is the response to one dose, and all doses are added. Where it is a sum of exponentials of the time,
+    doses may be infusions and in steady state; ``R1`` and ``D1`` (after the name of each compartment) are then rate
+    and duration of infusions that the data leave to the model (RATE -1 and -2), per day and in days.
 
     Args:
         name: of the model.
@@ -83,7 +96,7 @@ class ClosedForm:
 
     Raises:
         DeclarationError: a formula holds something else than numbers and symbols.
-        InputError: a formula holds a state.
+        InputError: a formula holds a state, or both :data:`DOSE` and :func:`dose_into`.
     """
 
     exact_curvature = True
@@ -96,10 +109,22 @@ class ClosedForm:
         if any(s.kind == "state" for s in found):
             raise InputError(f"{name}: a closed form has no states; fit the Model itself instead")
         self.outputs = tuple(self.formulas)
-        self.parameters = tuple(dict.fromkeys(s.name for s in found if s.kind == "parameter"))
+        self.dose_symbols = [s for s in found if s.kind == "dose"]
+        self.doses = {s.name.removeprefix("dose into "): s.name for s in self.dose_symbols if s is not DOSE}
+        if self.doses and DOSE in self.dose_symbols:
+            raise InputError(f"{name}: DOSE is a dose into any compartment; write dose_into(...) everywhere or nowhere")
+        own = dict.fromkeys(s.name for s in found if s.kind == "parameter")
+        places = self.doses or (["1"] if self.superposed else [])
+        self.timing = tuple(n for word in places for n in (f"R{word}", f"D{word}") if n not in own)
+        self.parameters = (*own, *self.timing)
         self.covariates = tuple(dict.fromkeys(s.name for s in found if s.kind == "covariate"))
-        self.superposed = any(s is DOSE for s in found)
-        self.defaults: dict[str, float] = {}
+        # rates and durations are asked for where the data leave them to the model
+        self.defaults = dict.fromkeys(self.timing, 1.0)
+
+    @property
+    def superposed(self) -> bool:
+        """Whether the formulas are the response to one dose."""
+        return bool(self.dose_symbols)
 
     def bind(self, rows: Rows, outputs: Sequence[str], by: Sequence[str]) -> BoundForm:
         """Join the formulas with the data.
@@ -115,177 +140,89 @@ class ClosedForm:
         return BoundForm(self, rows, outputs, by)
 
 
-class BoundForm:
-    """A closed form at the times, doses and covariates of a data set."""
-
-    def __init__(self, form: ClosedForm, rows: Rows, outputs: Sequence[str], by: Sequence[str]) -> None:
-        self.form, self.rows, self.by = form, rows, list(by)
-        self.count = len(rows.time)
-        self.pair_row, times, amounts = _pairs(form, rows)
-        self.fixed: dict[str, Reals] = {"time": times, "dose": amounts}
-        for name in form.covariates:
-            self.fixed[name] = rows.covariate(name)[self.pair_row]
-        self.unit = rows.unit[self.pair_row]
-        self.whole = len(self.pair_row) == self.count and bool((self.pair_row == np.arange(self.count)).all())
-        self.parts = [(k, np.flatnonzero(rows.endpoint[self.pair_row] == k)) for k in range(len(outputs))]
-        self.parts = [(k, at) for k, at in self.parts if len(at)]
-        self.programs = [_Program(form.formulas[word], self.by) for word in outputs]
-
-    def evaluate(self, values: Reals, order: int = 0, wanted: Sequence[int] | None = None) -> tuple[Reals, ...]:
-        """Predictions and their derivatives by the parameters.
-
-        Args:
-            values: individual parameters, shape (chain, unit, parameter).
-            order: 0 for values, 1 with first, 2 with second derivatives.
-            wanted: parameters by which to differentiate; all if None. Others have derivative zero.
-
-        Returns:
-            Arrays of shape (chain, row), (chain, row, parameter), (chain, row, parameter, parameter).
-        """
-        chains, p = len(values), len(self.by)
-        shapes = [(chains, len(self.pair_row), *([p] * k)) for k in range(order + 1)]
-        results = [np.empty(shapes[0]), *(np.zeros(shape) for shape in shapes[1:])]
-        by_unit = {name: values[..., j] for j, name in enumerate(self.by)}
-        for k, at in self.parts:
-            whole = len(at) == len(self.pair_row)
-            by_row = {n: v if whole else v[at] for n, v in self.fixed.items()}
-            unit = self.unit if whole else self.unit[at]
-            self.programs[k].run(by_row, by_unit, unit, results, slice(None) if whole else at, wanted)
-        return tuple(results if self.whole else [self._summed(r) for r in results])
-
-    def _summed(self, by_pair: Reals) -> Reals:
-        """Sum over the doses of each row; a row before its first dose is zero."""
-        result = np.zeros((len(by_pair), self.count, *by_pair.shape[2:]))
-        if len(self.pair_row):
-            first = np.flatnonzero(np.diff(self.pair_row, prepend=-1))
-            result[:, self.pair_row[first]] = np.add.reduceat(by_pair, first, axis=1)
-        return result
-
-
-class _Program:
-    """One formula with its first and second derivatives, in the order of evaluation."""
-
-    def __init__(self, formula: Expression, by: Sequence[str]) -> None:
-        g = self.graph = Graph()
-        g.power_floor = 1e-300
-        self.root = g.read(formula, {})
-        self.variables = [g.named(name) for name in by]
-        self.first = g.derivatives([self.root], self.variables)[0]
-        rows = g.derivatives(list(self.first.values()), self.variables)
-        self.second = {
-            (i, j): node for i, row in zip(self.first, rows, strict=True) for j, node in row.items() if j >= i
-        }
-        self.plans: dict[Any, list[int]] = {}
-
-    def run(
-        self,
-        by_row: Mapping[str, Any],
-        by_unit: Mapping[str, Any],
-        unit: NDArray[np.intp],
-        results: list[Reals],
-        at: Any,
-        wanted: Sequence[int] | None,
-    ) -> None:
-        """Evaluate into the rows ``at`` of the results; what parameters alone decide once for each unit."""
-        order = len(results) - 1
-        chosen = range(len(self.variables)) if wanted is None else wanted
-        first = {i: node for i, node in self.first.items() if order and i in chosen}
-        second = {key: node for key, node in self.second.items() if order > 1 and set(key) <= set(chosen)}
-        key = (order, tuple(chosen))
-        if key not in self.plans:
-            self.plans[key] = self.graph.reachable([self.root, *first.values(), *second.values()])
-        done = self._values(self.plans[key], by_row, by_unit, unit)
-        results[0][:, at] = done(self.root)
-        for i, node in first.items():
-            results[1][:, at, i] = done(node)
-        for (i, j), node in second.items():
-            results[2][:, at, i, j] = results[2][:, at, j, i] = done(node)
-
-    def _values(
-        self, plan: list[int], by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]
-    ) -> Callable[[int], Any]:
-        """Evaluate in order; returns what gives a node's value at the rows."""
-        g = self.graph
-        once: dict[int, Any] = {}  # of each unit
-        done: dict[int, Any] = {}  # of each row
-
-        def at_rows(node: int) -> Any:
-            if node not in done:
-                done[node] = once[node] if np.ndim(once[node]) == 0 else np.take(once[node], unit, axis=1)
-            return done[node]
-
-        with np.errstate(all="ignore"):  # what is not a number is seen by the caller
-            for node in plan:
-                operation, operands = g.operation[node], g.operands[node]
-                if operation == "number":
-                    once[node] = np.float64(g.value[node])
-                elif operation == "symbol":
-                    name = g.symbol[node]
-                    kept, value = (once, by_unit[name]) if name in by_unit else (done, by_row[name])
-                    kept[node] = value
-                elif all(o in once for o in operands):
-                    once[node] = _FUNCTIONS[operation](*(once[o] for o in operands))
-                else:
-                    done[node] = _FUNCTIONS[operation](*(at_rows(o) for o in operands))
-        return at_rows
-
-
-def _pairs(form: ClosedForm, rows: Rows) -> tuple[NDArray[np.intp], Reals, Reals]:
-    """Row, time and dose of every response that counts: each row once, or once for every dose before it.
-
-    A reset (EVID 3 and 4) ends what was given before it.
-    """
-    if not form.superposed:
-        n = len(rows.time)
-        return np.arange(n), rows.time, np.zeros(n)
-    _check_superposed(form, rows)
-    doses, asked = rows.doses, rows.asked
-    first = np.searchsorted(doses.subject, np.arange(rows.subjects + 1))
-    found: list[tuple[NDArray[np.intp], Reals, Reals]] = []
-    for s, start in enumerate(rows.starts):
-        at = np.arange(start, rows.starts[s + 1] if s + 1 < rows.subjects else len(asked))
-        d = np.arange(first[s], first[s + 1])
-        course = np.cumsum(doses.evid[d] >= RESET)  # number of resets up to each dose
-        after = asked[at, None] - doses.time[d]
-        now = np.where(after >= 0, course, 0).max(axis=1, initial=0)
-        row, dose = np.nonzero((after >= 0) & (course == now[:, None]) & (doses.amount[d] > 0))
-        found.append((at[row], after[row, dose], doses.amount[d[dose]]))
-    row, after, amount = (np.concatenate(part) for part in zip(*found, strict=True))
-    return row, after, amount
-
-
-def _check_superposed(form: ClosedForm, rows: Rows) -> None:
-    """Refuse doses whose response is not that of one dose at once, into one place."""
-    doses = rows.doses
-    given = doses.amount > 0
-    for wrong, what in (
-        (doses.duration > 0, "infusions are not superposed; fit a Model with states instead"),
-        (np.isnan(doses.duration), "a closed form has no rate or duration of its own (RATE -1, -2)"),
-        (doses.steady > 0, "steady state (SS) is not computed; write out the doses before it"),
-        (given & (doses.compartment != doses.compartment[np.argmax(given)] if len(doses) else given),
-         "doses go into two compartments, but the formula is the response to one kind of dose"),
-    ):  # fmt: skip
-        if wrong.any():
-            k = int(np.argmax(wrong))
-            where = f"subject {rows.data.ids[doses.subject[k]]!r}, row {doses.row[k]}"
-            raise InputError(f"{form.name}: {where}: {what}")
-    if not given.any():
-        raise InputError(
-            f"{form.name}: the formula is the response to a dose, but the data hold none (rows with AMT and EVID 1)"
-        )
-
-
 # -- forms in common use ----------------------------------------------------------------------------------------------
-def one_compartment_oral() -> ClosedForm:
+def one_compartment(central: str = "") -> ClosedForm:
+    """One compartment with doses into it: ``CL``, ``V``.
+
+    Args:
+        central: compartment of the data that holds the doses; any if empty.
+
+    Example:
+        >>> one_compartment().parameters
+        ('V', 'CL', 'R1', 'D1')
+    """
+    CL, V = symbols("CL", "V")
+    return ClosedForm("one_compartment", {"concentration": _dose(central) / V * exp(-CL / V * time)})
+
+
+def one_compartment_oral(depot: str = "", central: str = "") -> ClosedForm:
     """One compartment with first-order absorption: ``ka``, ``CL``, ``V``; doses from the data are added up.
+
+    Args:
+        depot: compartment of the data whose doses are absorbed; any if empty.
+        central: compartment of the data whose doses go into the blood, where there are such.
 
     Example:
         >>> one_compartment_oral().parameters
-        ('ka', 'V', 'CL')
+        ('ka', 'V', 'CL', 'R1', 'D1')
+        >>> one_compartment_oral(depot="1", central="2").doses
+        {'1': 'dose into 1', '2': 'dose into 2'}
     """
     ka, CL, V = symbols("ka", "CL", "V")
     form = ka / (V * ka - CL) * (exp(-CL / V * time) - exp(-ka * time))
-    return ClosedForm("one_compartment_oral", {"concentration": DOSE * form})
+    total = _dose(depot) * form
+    if central:
+        total = total + dose_into(central) / V * exp(-CL / V * time)
+    return ClosedForm("one_compartment_oral", {"concentration": total})
+
+
+def two_compartment(central: str = "") -> ClosedForm:
+    """Two compartments with doses into the first: ``CL``, ``V1``, ``Q``, ``V2``; the concentration in the first.
+
+    Args:
+        central: compartment of the data that holds the doses; any if empty.
+
+    Example:
+        >>> two_compartment().parameters[:4]
+        ('V1', 'CL', 'Q', 'V2')
+    """
+    V1, back, fast, slow = _two_rates()
+    total = (fast - back) * exp(-fast * time) + (back - slow) * exp(-slow * time)
+    return ClosedForm("two_compartment", {"concentration": _dose(central) / V1 / (fast - slow) * total})
+
+
+def two_compartment_oral(depot: str = "", central: str = "") -> ClosedForm:
+    """Two compartments with first-order absorption into the first: ``ka``, ``CL``, ``V1``, ``Q``, ``V2``.
+
+    Args:
+        depot: compartment of the data whose doses are absorbed; any if empty.
+        central: compartment of the data whose doses go into the blood, where there are such.
+
+    Example:
+        >>> two_compartment_oral().parameters[:5]
+        ('ka', 'V1', 'CL', 'Q', 'V2')
+    """
+    (ka,), (V1, back, fast, slow) = symbols("ka"), _two_rates()
+    first, second = (fast - back) / (fast - slow), (back - slow) / (fast - slow)
+    absorbed = first / (ka - fast) * (exp(-fast * time) - exp(-ka * time))
+    absorbed = absorbed + second / (ka - slow) * (exp(-slow * time) - exp(-ka * time))
+    total = _dose(depot) * ka / V1 * absorbed
+    if central:
+        total = total + dose_into(central) / V1 * (first * exp(-fast * time) + second * exp(-slow * time))
+    return ClosedForm("two_compartment_oral", {"concentration": total})
+
+
+def _dose(compartment: str) -> Symbol:
+    return dose_into(compartment) if compartment else DOSE
+
+
+def _two_rates() -> tuple[Expression, Expression, Expression, Expression]:
+    """Volume, return from the second compartment, and the two rates of decline, per day."""
+    CL, V1, Q, V2 = symbols("CL", "V1", "Q", "V2")
+    k, out, back = CL / V1, Q / V1, Q / V2
+    total = k + out + back
+    fast = (total + sqrt(total * total - 4 * k * back)) / 2
+    return V1, back, fast, k * back / fast
 
 
 def emax(level: str = "DOSE") -> ClosedForm:

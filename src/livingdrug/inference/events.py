@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from livingdrug.engine.schedule import Change, Dose
 from livingdrug.errors import InputError
 from livingdrug.inference.data import OTHER
+from livingdrug.inference.dose_pairs import timing_name
 from livingdrug.inference.steady import Regimen, bent, check_linear, check_steady, drifting, settle, starts
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ Whole = NDArray[np.int64]
 Parameters = Callable[[Whole, Whole, Reals], Mapping[str, Reals]]
 """(subjects, units, times) -> every parameter for each chain and each of them, shape (chain * subject,)."""
 
-MODEL_RATE = -1.0
 MOST_AT_ONCE = 100
 """Infusions of one regimen in steady state that may run at the same time."""
 LONGEST = 1e9
@@ -80,7 +80,7 @@ class Events:
 
     def timing(self, k: int) -> str:
         """Name of the parameter that holds the rate or duration of a dose that the model has."""
-        return ("R" if self.doses.rate[k] == MODEL_RATE else "D") + self.names[k]
+        return timing_name(self.doses.rate[k], self.names[k])
 
     def of(self, chains: int, unit: Whole, parameters: Parameters) -> tuple[list[Dose | Change], NDArray[np.bool_]]:
         """All events for each chain and subject, and which (chain, subject) has no steady state.

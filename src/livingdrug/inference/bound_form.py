@@ -1,0 +1,210 @@
+"""Closed forms at the times, doses and covariates of a data set: values and exact derivatives in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livingdrug.engine.graph import Graph
+from livingdrug.errors import InputError
+from livingdrug.inference.dose_pairs import Kind, pair, response
+from livingdrug.inference.exponentials import INTERVAL, LENGTH, RUNNING
+from livingdrug.model.expressions import OPERATIONS
+
+if TYPE_CHECKING:
+    from livingdrug.inference.closed_form import ClosedForm
+    from livingdrug.inference.rows import Rows
+
+__all__ = ["BoundForm"]
+
+Reals = NDArray[np.float64]
+_FUNCTIONS: dict[str, Callable[..., Any]] = {**OPERATIONS, "inv": np.reciprocal}
+
+
+class BoundForm:
+    """A closed form at the times, doses and covariates of a data set."""
+
+    def __init__(self, form: ClosedForm, rows: Rows, outputs: Sequence[str], by: Sequence[str]) -> None:
+        self.form, self.rows, self.by = form, rows, list(by)
+        self.count = len(rows.time)
+        self.pairs = pair(form, rows)
+        self.pair_row = self.pairs.row
+        self.fixed = dict(self.pairs.fixed)
+        for name in form.covariates:
+            self.fixed[name] = rows.covariate(name)[self.pair_row]
+        self.unit = rows.unit[self.pair_row]
+        self.whole = len(self.pair_row) == self.count and bool((self.pair_row == np.arange(self.count)).all())
+        self.parts = [part for k, word in enumerate(outputs) for part in self._kinds(k, word)]
+        self.tried = False
+
+    def _kinds(self, k: int, word: str) -> list[_Part]:
+        """The pairs of one endpoint, by the kind of their dose."""
+        found = []
+        of_endpoint = self.rows.endpoint[self.pair_row] == k
+        for number, kind in enumerate(self.pairs.kinds):
+            at = np.flatnonzero(of_endpoint & (self.pairs.kind == number))
+            if not len(at):
+                continue
+            place = f"{self.form.name}: {self.pairs.place(at[0])}" if kind.reshaped else self.form.name
+            self._check_timing(kind.timing, place)
+            graph = Graph()
+            graph.power_floor = 1e-300
+            root, rates = response(self.form, self.form.formulas[word], kind, graph, place)
+            found.append(_Part(kind, at, _Program(graph, root, self.by), rates))
+        return found
+
+    def _check_timing(self, name: str, place: str) -> None:
+        """Refuse infusions whose rate or duration nobody gives."""
+        if not name or name in self.by:
+            return
+        what = "rate" if name[0] == "R" else "duration"
+        more = "" if name in self.form.parameters else f", and write dose_into({name[1:]!r}) in place of DOSE"
+        raise InputError(
+            f"{place}: the data leave the {what} of the infusion to the model; give the parameter {name!r}, an "
+            f"Estimate or a number{more}"
+        )
+
+    def evaluate(self, values: Reals, order: int = 0, wanted: Sequence[int] | None = None) -> tuple[Reals, ...]:
+        """Predictions and their derivatives by the parameters.
+
+        Args:
+            values: individual parameters, shape (chain, unit, parameter).
+            order: 0 for values, 1 with first, 2 with second derivatives.
+            wanted: parameters by which to differentiate; all if None. Others have derivative zero.
+
+        Returns:
+            Arrays of shape (chain, row), (chain, row, parameter), (chain, row, parameter, parameter).
+        """
+        chains, p = len(values), len(self.by)
+        shapes = [(chains, len(self.pair_row), *([p] * k)) for k in range(order + 1)]
+        results = [np.empty(shapes[0]), *(np.zeros(shape) for shape in shapes[1:])]
+        by_unit = {name: values[..., j] for j, name in enumerate(self.by)}
+        for part in self.parts:
+            whole = len(part.at) == len(self.pair_row)
+            by_row = {n: v if whole else v[part.at] for n, v in self.fixed.items()}
+            unit = self.unit if whole else self.unit[part.at]
+            if part.kind.steady and part.kind.infused:
+                by_row[RUNNING.name] = _running(part.kind, by_row, by_unit, unit)
+            if part.rates and not self.tried:
+                self._check_decline(part, by_row, by_unit, unit)
+            part.program.run(by_row, by_unit, unit, results, slice(None) if whole else part.at, wanted)
+        self.tried = True
+        return tuple(results if self.whole else [self._summed(r) for r in results])
+
+    def _check_decline(self, part: _Part, by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: Any) -> None:
+        """Say in words what never settles at the first guesses; later it only makes parameters impossible."""
+        for values in part.program.values(part.rates, by_row, by_unit, unit):
+            rates = np.broadcast_to(np.atleast_2d(values), (len(np.atleast_2d(values)), len(unit)))
+            grows = ~(rates < 0).any(axis=0)
+            if grows.any():
+                k = int(np.argmax(grows))
+                raise InputError(
+                    f"{self.form.name}: {self.pairs.place(part.at[k])}: no steady state (SS) is found at the first "
+                    f"guesses: a part of the formula does not decline with the time (its exponent is {rates[0, k]:g} "
+                    "per day). Write out the doses (ADDL and II), or begin with other values"
+                )
+
+    def _summed(self, by_pair: Reals) -> Reals:
+        """Sum over the doses of each row; a row before its first dose is zero."""
+        result = np.zeros((len(by_pair), self.count, *by_pair.shape[2:]))
+        if len(self.pair_row):
+            first = np.flatnonzero(np.diff(self.pair_row, prepend=-1))
+            result[:, self.pair_row[first]] = np.add.reduceat(by_pair, first, axis=1)
+        return result
+
+
+def _running(kind: Kind, by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: Any) -> Any:
+    """How many infusions of one regimen in steady state still run: that of the dose, and those begun before it."""
+    length = by_row[LENGTH.name]
+    with np.errstate(all="ignore"):
+        if kind.timing:
+            held = np.take(by_unit[kind.timing], unit, axis=1)
+            length = by_row["dose"] / held if kind.timing[0] == "R" else held
+        return np.maximum(np.ceil((length - by_row["time"]) / by_row[INTERVAL.name]), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The pairs of one endpoint and kind of dose, and the formula of these."""
+
+    kind: Kind
+    at: NDArray[np.intp]
+    program: _Program
+    rates: list[int]
+
+
+class _Program:
+    """One formula with its first and second derivatives, in the order of evaluation."""
+
+    def __init__(self, graph: Graph, root: int, by: Sequence[str]) -> None:
+        g, self.graph, self.root = graph, graph, root
+        self.variables = [g.named(name) for name in by]
+        self.first = g.derivatives([self.root], self.variables)[0]
+        rows = g.derivatives(list(self.first.values()), self.variables)
+        self.second = {
+            (i, j): node for i, row in zip(self.first, rows, strict=True) for j, node in row.items() if j >= i
+        }
+        self.plans: dict[Any, list[int]] = {}
+
+    def values(
+        self, nodes: list[int], by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]
+    ) -> list[Any]:
+        """Values of nodes at the rows."""
+        done = self._values(self.graph.reachable(nodes), by_row, by_unit, unit)
+        return [done(node) for node in nodes]
+
+    def run(
+        self,
+        by_row: Mapping[str, Any],
+        by_unit: Mapping[str, Any],
+        unit: NDArray[np.intp],
+        results: list[Reals],
+        at: Any,
+        wanted: Sequence[int] | None,
+    ) -> None:
+        """Evaluate into the rows ``at`` of the results; what parameters alone decide once for each unit."""
+        order = len(results) - 1
+        chosen = range(len(self.variables)) if wanted is None else wanted
+        first = {i: node for i, node in self.first.items() if order and i in chosen}
+        second = {key: node for key, node in self.second.items() if order > 1 and set(key) <= set(chosen)}
+        key = (order, tuple(chosen))
+        if key not in self.plans:
+            self.plans[key] = self.graph.reachable([self.root, *first.values(), *second.values()])
+        done = self._values(self.plans[key], by_row, by_unit, unit)
+        results[0][:, at] = done(self.root)
+        for i, node in first.items():
+            results[1][:, at, i] = done(node)
+        for (i, j), node in second.items():
+            results[2][:, at, i, j] = results[2][:, at, j, i] = done(node)
+
+    def _values(
+        self, plan: list[int], by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]
+    ) -> Callable[[int], Any]:
+        """Evaluate in order; returns what gives a node's value at the rows."""
+        g = self.graph
+        once: dict[int, Any] = {}  # of each unit
+        done: dict[int, Any] = {}  # of each row
+
+        def at_rows(node: int) -> Any:
+            if node not in done:
+                done[node] = once[node] if np.ndim(once[node]) == 0 else np.take(once[node], unit, axis=1)
+            return done[node]
+
+        with np.errstate(all="ignore"):  # what is not a number is seen by the caller
+            for node in plan:
+                operation, operands = g.operation[node], g.operands[node]
+                if operation == "number":
+                    once[node] = np.float64(g.value[node])
+                elif operation == "symbol":
+                    name = g.symbol[node]
+                    kept, value = (once, by_unit[name]) if name in by_unit else (done, by_row[name])
+                    kept[node] = value
+                elif all(o in once for o in operands):
+                    once[node] = _FUNCTIONS[operation](*(once[o] for o in operands))
+                else:
+                    done[node] = _FUNCTIONS[operation](*(at_rows(o) for o in operands))
+        return at_rows
