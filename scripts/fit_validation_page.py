@@ -61,8 +61,8 @@ VIRUS = {n: n for n in ("P1", "l1", "P2", "l2")} | {f"om_{n}": f"sd({n})" for n 
 TREES = {"Asym": "Asym", "xmid": "xmid", "scal": "scal", "om": "sd(Asym)", "sigma": "a"}
 NOT_CONVERGED = (
     " The exact answer is itself not converged to the last digits: its -2 log likelihood still falls by 0.3 from 9 to "
-    "11 nodes. Nor are its estimates the likeliest: quadrature with 15 nodes in each of the four directions, which SAEM "
-    "does not use, finds more where SAEM ends (tested)."
+    "11 nodes. Nor are its estimates the likeliest: quadrature with 15 nodes in each of the four directions, which "
+    "SAEM does not use, finds more where SAEM ends (tested)."
 )
 FOUR = ("quadrature", "saem", "focei", "laplace")
 
