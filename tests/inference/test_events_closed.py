@@ -33,6 +33,7 @@ from livingdrug.inference.data import EventData
 from livingdrug.inference.engine_model import EngineModel
 from livingdrug.inference.estimation import fit
 from livingdrug.inference.problem import Problem
+from livingdrug.inference.ready_spec import read_specification, statistical_model
 from livingdrug.inference.residual import additive
 from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
 from livingdrug.model import exp, lognormal, normal, time, where
@@ -344,3 +345,26 @@ def test_sums_of_exponentials_are_recognised(formula: Any, count: int | None) ->
     text = HEAD.strip() + columns[0] + "A,0,2,.,1,1,200000000,.,.,.,70\nA,3,.,1,0,1,.,.,.,.,70\n"
     plain = text.replace("200000000", ".")
     assert predicted(form, values, text) == pytest.approx(predicted(form, values, plain), rel=1e-7)
+
+
+# -- named in a file ---------------------------------------------------------------------------------------------------
+def test_a_file_names_a_form_its_compartments_and_its_modelled_duration(tmp_path: Path) -> None:
+    """ADVAN2 with doses by mouth and an infusion into the blood whose duration is estimated, as from Python."""
+    path = tmp_path / "model.toml"
+    path.write_text(
+        'options = { depot = "1", central = "2" }\n'
+        + "".join(f'[parameters.{n}]\nvalue = {v}\nspread = "lognormal"\nsd = 0.3\n' for n, v in PK.items())
+        + '[parameters.D2]\nvalue = 0.2\nspread = "lognormal"\nsd = 0.3\n'
+        + '[endpoints.concentration]\nresidual = "additive"\nstart = [0.5]\n',
+        encoding="utf-8",
+    )
+    data = read("ID,TIME,AMT,RATE,CMT,EVID,DV\n1,0,100,0,1,1,.\n1,0.1,50,-2,2,1,.\n1,0.2,0,0,2,0,3\n1,1,0,0,2,0,4\n")
+    theirs = statistical_model("one_compartment_oral", read_specification(path)).problem(data)
+    ours = joined(one_compartment_oral(depot="1", central="2"), PK | {"D2": 0.2}, data)
+    eta = np.zeros((1, 1, 4))
+    where_ours = [theirs.names.index(name) for name in ours.names]
+    assert theirs.theta[where_ours] == pytest.approx(ours.theta)
+    assert theirs.predict(theirs.theta[None], eta).f == pytest.approx(ours.predict(ours.theta[None], eta).f)
+    path.write_text(path.read_text(encoding="utf-8").replace("depot", "depots"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"option of two_compartment_oral.*depots.*depot"):
+        statistical_model("two_compartment_oral", read_specification(path))

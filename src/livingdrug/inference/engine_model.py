@@ -149,7 +149,7 @@ class BoundModel:
         return found
 
     def evaluate(self, values: Reals, order: int = 0, wanted: Sequence[int] | None = None) -> tuple[Reals, ...]:
-        """Predictions and derivatives; as for :meth:`livingdrug.inference.closed_form.BoundForm.evaluate`."""
+        """Predictions and derivatives; as for :meth:`livingdrug.inference.bound_form.BoundForm.evaluate`."""
         chosen = list(range(len(self.by))) if wanted is None else list(wanted)
         if order == 0 or not chosen:
             f = self._solve(values)[0]

@@ -38,7 +38,12 @@ from livingdrug.model.symbols import Spread
 __all__ = ["Specification", "fit_models", "read_specification", "statistical_model"]
 
 Scale = Literal["lognormal", "normal", "logitnormal"]
-CLOSED_FORMS = ("one_compartment_oral", "emax", "logistic_growth", "biexponential")
+CLOSED_FORMS: dict[str, tuple[str, ...]] = {
+    "one_compartment": ("central",), "one_compartment_oral": ("depot", "central"), "two_compartment": ("central",),
+    "two_compartment_oral": ("depot", "central"), "emax": ("level",), "logistic_growth": (),
+    "biexponential": ("scale",),
+}  # fmt: skip
+"""Closed forms that a file can name, with their options."""
 
 
 class CovariateSpec(Declared):
@@ -186,10 +191,9 @@ def _structure(name: str, spec: Specification) -> Any:
 
 
 def _form_options(name: str, spec: Specification) -> dict[str, Any]:
-    allowed = {"emax": ("level",), "biexponential": ("scale",)}.get(name, ())
     for option in spec.options:
-        if option not in allowed:
-            raise InputError(unknown_name(f"option of {name}", option, allowed))
+        if option not in CLOSED_FORMS[name]:
+            raise InputError(unknown_name(f"option of {name}", option, CLOSED_FORMS[name]))
     return {option: str(value) for option, value in spec.options.items()}
 
 
