@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import nbinom, poisson
 
@@ -208,6 +208,7 @@ def test_every_method_is_a_plan_with_known_sources():
 @given(
     st.floats(0, 10), st.sampled_from([0.0, 0.05, 1.0, 30.0]), st.floats(0, 1), st.floats(0, 100), st.integers(0, 99)
 )
+@example(4.7e-160, 0.0, 0.0, 4.7e-160, 2)  # positive cells: a number so small that it has few digits
 def test_copies_and_cells_balance(copies, shape, refractory, moi, seed):
     plan = EngineeringPlan(
         copies_per_cell=fixed(copies, "copy/cell"),

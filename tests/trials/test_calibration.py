@@ -62,11 +62,13 @@ def test_a_folder_belongs_to_one_plan(done):
         )
 
 
-def test_the_smoother_comes_nearer_to_what_was_reported(done):
+def test_the_members_come_nearer_to_what_was_reported(done):
+    """Nearer, step by step, than the middle of the prior, where the optimiser began."""
     course = done[1]
     seen = np.array([observed(each) for _, each in PLAN.targets])
+    middle = np.nanmean((course.mode.predicted[0] - seen) ** 2)
     apart = [np.nanmean((np.nanmean(step, axis=0) - seen) ** 2) for step in course.predicted]
-    assert apart[1] < apart[0]
+    assert max(apart) < 0.8 * middle
 
 
 def test_the_optimiser_keeps_the_runs_about_its_end(done):

@@ -233,7 +233,8 @@ def _copies(
     positive = np.minimum(positive, 1.0)
     if plan.copies == "counted":
         per_cell = (1 - refractory) * mean
-        per_positive = np.divide(per_cell, positive, out=np.ones_like(per_cell), where=positive > 0)
+        some = positive > np.finfo(np.float64).tiny  # smaller ones have no digits left to divide by
+        per_positive = np.divide(per_cell, positive, out=np.ones_like(per_cell), where=some)
     else:
         per_positive = np.full_like(mean, 1.0 if plan.copies == "one" else 0.0)
         per_cell = positive * per_positive
