@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = ["in_processes"]
@@ -34,7 +35,8 @@ def in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers: 
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_end_with_the_parent) as pool:
         try:
-            waiting = {pool.submit(function, task): number for number, task in enumerate(tasks)}
+            with _interrupted_after():  # a worker that is cut off while it is begun would print a traceback
+                waiting = {pool.submit(function, task): number for number, task in enumerate(tasks)}
             for future in as_completed(waiting):
                 yield waiting[future], future.result()
         except BaseException:  # an interruption, too: nobody waits for what was not begun, or is not finished
@@ -42,6 +44,22 @@ def in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers: 
                 worker.terminate()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextmanager
+def _interrupted_after() -> Iterator[None]:
+    """Let Ctrl-C take effect when the block is done; only the main thread hears of it at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _end_with_the_parent() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from livingdrug.inference.rows import Rows
     from livingdrug.model.expressions import Expression
 
-__all__ = ["AT_ONCE", "Kind", "Pairs", "pair", "response", "timing_name"]
+__all__ = ["Kind", "Pairs", "pair", "response", "timing_name"]
 
 Reals = NDArray[np.float64]
 Whole = NDArray[np.intp]

@@ -13,7 +13,19 @@ from collections.abc import Mapping
 from livingdrug.engine.graph import Graph
 from livingdrug.model.expressions import Expression, Symbol, exp, time, walk, where
 
-__all__ = ["ENDLESS", "INFUSED", "LENGTH", "RATE", "STEADY", "STEADY_INFUSED", "exponentials", "is_linear", "summed"]
+__all__ = [
+    "ENDLESS",
+    "INFUSED",
+    "INTERVAL",
+    "LENGTH",
+    "RATE",
+    "RUNNING",
+    "STEADY",
+    "STEADY_INFUSED",
+    "exponentials",
+    "is_linear",
+    "summed",
+]
 
 RATE = Symbol("rate of an exponential", "parameter")
 LENGTH = Symbol("days of an infusion", "dose")

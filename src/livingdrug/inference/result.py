@@ -188,7 +188,7 @@ class FitResult:
         errors = self.standard_errors_ or {}
         word = "estimate" if self.converged_ else "last value"
         lines = [f"  {'parameter':<34}{word:>14}{'SE':>12}{'RSE %':>9}"]
-        held = self._held()
+        held = self.held_
         for name, value in self.estimates_.items():
             if name in held:
                 continue
@@ -201,7 +201,8 @@ class FitResult:
         words = "held, taken for known: " + ", ".join(f"{name} {value:.6g}" for name, value in held.items())
         return [*lines, *(textwrap.wrap(words, 110, initial_indent="  ", subsequent_indent="    ") if held else []), ""]
 
-    def _held(self) -> dict[str, float]:
+    @property
+    def held_(self) -> dict[str, float]:
         """Values that were not estimated, by name."""
         errors, free = self.standard_errors_ or {}, set(self.problem.free.tolist())
         numbers = {name for b, name in enumerate(self.problem.names[: self.problem.betas]) if b not in free}

@@ -122,9 +122,9 @@ def _relative(result: FitResult) -> dict[str, float]:
 
 def _estimates(result: FitResult) -> Table:
     errors, rows = result.standard_errors_ or {}, []
-    for name, value in sorted(result.estimates_.items(), key=lambda pair: errors.get(pair[0]) == 0):  # held ones last
+    for name, value in sorted(result.estimates_.items(), key=lambda pair: pair[0] in result.held_):
         se = errors.get(name, math.nan)
-        held = se == 0
+        held = name in result.held_
         relative = number(100 * se / abs(value), 2) if value and se and math.isfinite(se) else ""
         unit = _unit(result, name)
         rows.append([f"{drawing.words(name)}\n{unit}" if unit else drawing.words(name), number(value, 4),

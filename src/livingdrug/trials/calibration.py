@@ -98,7 +98,7 @@ class Plan:
     def acts_on_trial(self) -> dict[str, NDArray[np.bool_]]:
         """Return whether a column acts on any target of a trial, trial -> shape (column,)."""
         owners, acts = np.array([trial for trial, _ in self.targets]), self.acts
-        return {trial: np.any(acts[owners == trial], axis=0, keepdims=True)[0] for trial in self.trials}
+        return {trial: np.logical_or.reduce(acts[owners == trial]) for trial in self.trials}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ Every piece of work is one trial with a few sets. Finished pieces are kept, so t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,8 +64,8 @@ class MemberRuns:
     store: Pieces
     workers: int = 1
     progress: Callable[[int, int], Any] | None = None
-    done: int = 0
-    ahead: int = 0
+    done: int = field(default=0, init=False)
+    ahead: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.ahead = self.plan.steps * len(self.plan.trials) * len(_groups(self.plan.members))
@@ -84,7 +84,7 @@ class MemberRuns:
         return self._joined(tasks, {trial: np.arange(plan.members) for trial in plan.trials})
 
     def same_patients(self, sets: Array) -> tuple[Array, Array]:
-        """Return the same for any sets, whose patients are all alike (common random numbers).
+        """Return the same for any sets; all have the same patients (common random numbers).
 
         Sets that differ in nothing that acts on a trial are run once there.
         """
