@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from livingdrug.inference import chains
 from livingdrug.inference.closed_form import ClosedForm, symbols
 from livingdrug.inference.data import EventData
 from livingdrug.inference.estimation import fit
-from livingdrug.inference.nodes import Nodes, importance_nodes, quadrature_nodes
+from livingdrug.inference.nodes import ClassNodes, Nodes, importance_nodes, quadrature_nodes
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.residual import additive, combined, log_additive
-from livingdrug.inference.saem import SaemSettings
+from livingdrug.inference.saem import Saem, SaemSettings
 from livingdrug.inference.statistical import Endpoint, Estimate, Mixture, StatisticalModel
 from livingdrug.inference.uncertainty import of_nodes
 from livingdrug.model import exp, lognormal, time
@@ -142,3 +143,93 @@ def test_a_limit_infinitely_far_above_a_prediction_leaves_the_score_a_number() -
     f, none = np.array([[-np.inf]]), np.array([np.nan])
     t = row_terms(additive(1.0), f, np.ones((1, 1)), none, -np.array([np.inf]), np.zeros(1), -np.array([np.inf]))
     assert [float(part[0, 0]) for part in (t.value, t.f, t.g)] == [0.0, 0.0, 0.0]
+
+
+# -- points that move with typical values without spread --------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["loose", "classes"])
+def test_a_likelihood_over_points_that_move_has_the_slopes_and_the_information_of_differences(kind: str) -> None:
+    """Central differences of the sum over the points itself, and of its score."""
+    problem, size = Problem(decline(kind), declines()), 1e-5
+    theta = problem.theta
+    nodes = importance_nodes(problem, theta, 2000)
+    away = theta.copy()
+    away[problem.loose] += 0.3  # where the points have moved
+    assert all(part.movement is not None for part in (nodes.parts if isinstance(nodes, ClassNodes) else [nodes]))
+    for at in (theta, away):
+        found, score, by, value = of_nodes(problem, nodes, at), nodes.scores(at).mean, [], []
+        for entry in problem.free:
+            up, down = at.copy(), at.copy()
+            up[entry] += size
+            down[entry] -= size
+            value.append((nodes.loglik(up) - nodes.loglik(down)) / (2 * size))
+            by.append((nodes.scores(down).mean - nodes.scores(up).mean).sum(axis=0) / (2 * size))
+        assert score == pytest.approx(np.array(value).T, rel=1e-5, abs=1e-5)
+        expected = 0.5 * (np.array(by) + np.array(by).T)
+        scale = np.sqrt(np.abs(np.diag(expected)))
+        assert np.abs((found.information - expected) / scale[:, None] / scale).max() < 3e-4
+
+
+def test_points_that_move_know_a_likelihood_far_away() -> None:
+    """Against quadrature that is placed anew there; without the movement no point is left where the data are."""
+    problem = Problem(ridge(), late_declines())
+    nodes = importance_nodes(problem, problem.theta, 1000)
+    assert isinstance(nodes, Nodes)
+    away = problem.theta.copy()
+    away[problem.loose] += 0.3
+    exact = quadrature_nodes(problem, away, 11).loglik(away)
+    assert nodes.loglik(away) == pytest.approx(exact, abs=0.02)
+    still = Nodes(problem, nodes.centred, nodes.log_weight, random=True)
+    assert np.abs(still.loglik(away) - exact).max() > 1
+
+
+def late_declines() -> EventData:
+    """Samples so late and close together that a faster decline looks like a higher start."""
+    random, late = np.random.default_rng(6), np.array([4.0, 4.5, 5.0, 5.5])
+    subject, t = np.repeat(np.arange(40), 4), np.tile(late, 40)
+    start = 8 * np.exp(0.5 * random.standard_normal(40))
+    value = start[subject] * np.exp(-0.3 * t + 0.1 * random.standard_normal(160))
+    return EventData.from_arrays(ids=range(40), subject=subject, time=t, value=value)
+
+
+def ridge(off: float = 1.0) -> StatisticalModel:
+    a, k = symbols("start", "rate")
+    parameters = {"start": Estimate(8 * off, lognormal(0.5)), "rate": Estimate(0.3 * off)}
+    return StatisticalModel(ClosedForm("decline", a * exp(-k * time)), parameters, Endpoint("value", log_additive(0.2)))
+
+
+def test_draws_of_saem_arrive_where_data_pin_each_subject_only_as_long_as_a_value_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The maximum is that of quadrature; SAEM's own draws come within a third of a standard error of it."""
+    best = fit(ridge(), late_declines(), "quadrature")
+    assert best.standard_errors_ is not None
+
+    def away() -> float:
+        problem = Problem(ridge(1.5), late_declines())
+        run = Saem(problem, SaemSettings(150, 100, chains=4), problem.theta.copy())
+        run.run()
+        assert best.uncertainty_.covariance is not None
+        error = np.sqrt(np.diag(best.uncertainty_.covariance))
+        return float(np.abs((run.estimate() - best.theta_)[problem.free] / error).max())
+
+    assert away() < 1 / 3
+    monkeypatch.setattr(chains, "movement", lambda problem, *_: np.zeros((problem.subjects, 1, 1)))
+    assert away() > 1  # effects that are held hold the value
+
+
+@pytest.mark.parametrize("nothing", [0.0, -1e-9])
+def test_a_prediction_of_nothing_makes_a_value_below_the_limit_certain(nothing: float) -> None:
+    """And a measured one impossible. A cleared tumour is such a prediction; a solver may leave it just below zero."""
+    a, b = symbols("start", "loss")
+    parameters = {"start": Estimate(1.0, lognormal(0.3)), "loss": Estimate(1.0 - nothing)}
+    model = StatisticalModel(ClosedForm("rest", a - b * time), parameters, Endpoint("value", log_additive(0.5)))
+    for below in (True, False):
+        data = EventData.from_arrays(ids=[1], subject=[0], time=[1.0], value=[2.0], censoring=[int(below)])
+        problem = Problem(model, data)
+        eta = np.zeros((1, 1, problem.d))
+        value = problem.loglik(problem.theta[None], eta)[0, 0]
+        assert value == (0.0 if below else -np.inf)
+        if below:
+            found = problem.predict(problem.theta[None], eta, 1)
+            assert (problem.score(problem.theta[None], eta, found)[0, 0, : problem.betas] == 0.0).all()
+            assert (problem.effect_score(problem.theta[None], eta, found) == 0.0).all()

@@ -160,6 +160,9 @@ def test_slopes_are_those_of_differences(kind: str, measure: str) -> None:
     assert found.hessian[..., 0, 0] == pytest.approx(
         (up.gradient - down.gradient)[..., 0] / 2 / step, rel=1e-4, abs=1e-5
     )
+    pull = problem.effect_score(theta[None], eta, problem.predict(theta[None], eta, 1))
+    whole = [problem.loglik(theta[None], eta + s) + problem.log_prior(theta[None], eta + s) for s in (step, -step)]
+    assert pull[..., 0] == pytest.approx((whole[0] - whole[1]) / 2 / step, rel=1e-5, abs=1e-6)
     for j, entry in enumerate(problem.free):
         near = np.tile(theta, (2, 1))
         near[:, entry] += [step, -step]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livingdrug.inference.modes import find_modes
+from livingdrug.inference.modes import find_modes, movement
 from livingdrug.inference.nodes import DEGREES, AnyNodes, ClassNodes, Nodes
 from livingdrug.inference.problem import Problem
 
@@ -66,7 +66,7 @@ class Chains:
         accepted: share of accepted proposals of the last round, by kind.
     """
 
-    STORED = ("walk", "reach", "centre", "root", "odds")
+    STORED = ("walk", "reach", "centre", "root", "odds", "movement")
 
     def __init__(self, problem: Problem, count: int, theta: Reals, random: np.random.Generator) -> None:
         self.problem, self.random = problem, random
@@ -83,6 +83,7 @@ class Chains:
         self.centre = np.zeros((classes, S, d))  # centred modes
         self.root = np.tile(0.5 * L, (classes, S, 1, 1))  # square root of the covariance about them
         self.odds = np.full((classes, S), 1.0 / classes)  # chance that a proposal is made about the mode of a class
+        self.movement = np.zeros((classes, S, d, len(problem.loose)))  # of the modes with typical values
         shifts = self._shifts()
         self.place = self._at(np.stack([shifts[k % classes] for k in range(count)]))
 
@@ -173,6 +174,8 @@ class Chains:
             modes = find_modes(part, theta, near, exact=exact, close=1e-3, most=20)
             factor = np.linalg.cholesky((modes.curvature if modes.exact is None else modes.exact)[0])
             self.centre[k] = modes.eta[0] + shift
+            if self.movement.size:
+                self.movement[k] = movement(part, self.theta, modes, part.loose)
             self.root[k] = np.swapaxes(np.linalg.inv(factor), 1, 2)
             size = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
             promise[k] = np.maximum((modes.loglik + part.log_prior(theta, modes.eta))[0] - size, -1e300)
@@ -242,6 +245,8 @@ class Chains:
         found = []
         for k, part in enumerate(self.parts):
             nodes = Nodes(part, centred, -target, random=True, replicates=BATCHES)
+            if self.movement.size:
+                nodes.follow(theta, self.movement[k])
             if not self.loose:
                 nodes.keep(f[0 if self.alike else k])
             found.append(nodes)

@@ -250,15 +250,28 @@ class JointProblem(Problem):
             result[..., entries] += self.by_node_subject(by_loose[0][..., None] * by_loose[1])
         return result
 
+    def effect_score(self, theta: Reals, eta: Reals, predicted: Predicted) -> Reals:
+        """Derivative of log p(data, event, effects) by the effects."""
+        risk = self.risk(theta, eta, 1)
+        assert risk.first is not None
+        a = theta[:, self.hazards][:, self.baselines, None]
+        surplus = a * (self.mesh.event - self.mesh.weight * np.exp(risk.log_hazard))
+        by_event = self.by_node_subject(surplus[..., None] * self.course.by_effects(risk.first))
+        return super().effect_score(theta, eta, predicted) + by_event
+
     def row_information(
-        self, theta: Reals, found: Predicted, entries: NDArray[np.int64], chance: Reals | None = None
+        self, theta: Reals, found: Predicted, entries: NDArray[np.int64], chance: Reals | None, movement: Reals
     ) -> Reals:
         """Information of measurements and events about the entries, at the effects of the last score."""
-        total = super().row_information(theta, found, entries, chance)
-        risk = self.risk(theta, self.last)
+        total = super().row_information(theta, found, entries, chance, movement)
+        risk = self.risk(theta, self.last, 1)
         loose, places = self._loose_slopes(theta, self.last)
         a = theta[:, self.hazards][:, self.baselines, None, None]
-        parts = [self._drivers(risk), *([a * loose[1]] if len(places) else [])]
+        parts = [self._drivers(risk)]
+        if len(places):
+            assert risk.first is not None
+            along = np.einsum("knd,ndl->knl", self.course.by_effects(risk.first), movement[self.mesh.node_subject])
+            parts.append(a * (loose[1] + along))
         events = np.nan_to_num(self._event_information(risk, np.concatenate(parts, axis=-1)))
         named = [*range(self.hazards.start, self.hazards.stop), *self.free[places].tolist()]
         whole = np.zeros((len(self.names),) * 2)

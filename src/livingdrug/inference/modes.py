@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from livingdrug.inference.problem import Problem
 
-__all__ = ["Modes", "find_modes"]
+__all__ = ["Modes", "find_modes", "movement"]
 
 Reals = NDArray[np.float64]
 
@@ -17,6 +17,8 @@ CLOSE, CLOSE_IF_SOLVED = 1e-11, 1e-9
 """Newton's decrement at which a mode counts as found (twice what the log density can still gain): of closed forms, and
 of models that are solved."""
 MOST_STEPS = 200
+NEARBY = 1e-3
+"""Step of an entry of theta by which the movement of modes is found."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,23 @@ def find_modes(
     curvature = state.information + precision
     sharp = None if state.hessian is None else _definite(-state.hessian + precision, curvature)
     return Modes(state.eta, state.loglik, curvature, sharp, done)
+
+
+def movement(problem: Problem, theta: Reals, modes: Modes, entries: NDArray[np.int64]) -> Reals:
+    """How modes move with typical values that have no spread, by the linearised curvature: (subject, d, entry).
+
+    Args:
+        problem: model and data.
+        theta: where the modes were found, shape (entry,).
+        modes: of this one theta.
+        entries: of theta, some of ``problem.loose``.
+    """
+    near = np.tile(theta, (len(entries) + 1, 1))
+    near[np.arange(len(entries)), entries] += NEARBY
+    with np.errstate(all="ignore"):
+        pull = problem.inner(near, np.repeat(modes.eta, len(near), axis=0))[0].gradient
+        by = np.moveaxis((pull[:-1] - pull[-1]) / NEARBY, 0, -1)
+    return np.nan_to_num(np.linalg.solve(modes.curvature[0], by), posinf=0.0, neginf=0.0)
 
 
 @dataclass

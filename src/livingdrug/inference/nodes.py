@@ -8,20 +8,22 @@ standard error.
 
 Points are kept as effects plus what the centred coefficients add to them. So held, they stay where the data put them
 when theta moves, and a likelihood over held points can be maximised without finding modes again; its derivative is
-exact (Fisher's identity).
+exact (Fisher's identity). With a typical value that has no spread the data would put them elsewhere: there they move
+along with it, each subject's as its mode does, by a constant per unit. Such a shift changes no volume, so the sum stays
+a sum over the same space; but nothing of a derivative is lost in the difference of two large numbers any more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livingdrug.errors import InputError
-from livingdrug.inference.modes import Modes, find_modes
+from livingdrug.inference.modes import Modes, find_modes, movement
 from livingdrug.inference.problem import Predicted, Problem
 
 __all__ = ["AnyNodes", "ClassNodes", "Nodes", "importance_nodes", "joined", "quadrature_nodes"]
@@ -71,6 +73,8 @@ class Nodes:
         log_weight: shape (node, subject).
         random: whether the points were drawn, so that sums have a standard error.
         replicates: independent sets, one after the other, whose scatter is that error.
+        movement: how a subject's points move with the loose entries, shape (subject, d, loose); None if they do not.
+        origin: those entries where the points are as given, shape (loose,).
         predictions: those of each of the ``parts()``, once they are known; None where theta changes them.
         known: the last theta with its ``log_terms``.
     """
@@ -80,8 +84,25 @@ class Nodes:
     log_weight: Reals
     random: bool
     replicates: int = REPLICATES
+    movement: Reals | None = None
+    origin: Reals | None = None
     predictions: list[Predicted] | None = None
     known: tuple[bytes, Reals] = (b"", np.zeros(0))
+
+    def __post_init__(self) -> None:
+        self.loose = self.problem.loose
+        self.places = np.searchsorted(self.problem.free, self.loose)
+
+    def follow(self, theta: Reals, movement: Reals) -> Nodes:
+        """Let the points, which lie where they belong at ``theta``, move with the loose parameters from there on."""
+        self.movement, self.origin = movement, theta[self.loose]
+        return self
+
+    def first(self, count: int) -> Nodes:
+        """Some of the nodes, whose weights are to be taken among themselves."""
+        found = replace(self, centred=self.centred[:count], log_weight=self.log_weight[:count], predictions=None)
+        found.known = self.known[0], self.known[1][:count]
+        return found
 
     def keep(self, f: Reals) -> None:
         """Take predictions at the nodes for known, shape (node, row): theta must not change them."""
@@ -96,7 +117,8 @@ class Nodes:
 
     def eta(self, theta: Reals, part: slice) -> Reals:
         """Effects at a theta of shape (1, entry)."""
-        return self.centred[part] - self.problem.shifts(theta)
+        eta = self.centred[part] - self.problem.shifts(theta)
+        return eta if self.movement is None else eta + self.movement @ (theta[0, self.loose] - self.origin)
 
     def log_terms(self, theta: Reals) -> Reals:
         """Logarithm of each node's share in the likelihood of each subject, shape (node, subject)."""
@@ -155,7 +177,7 @@ class Nodes:
         size, weight = len(self.problem.free), self.weights(theta) * chance
         mean, each, products = np.zeros((self.problem.subjects, size)), [], np.zeros((size, size))
         for part, (eta, found) in zip(self.parts(), self._walk(theta[None], need_slopes=True), strict=True):
-            by = self.problem.score(theta[None], eta, found) + more
+            by = self._score(theta[None], eta, found) + more
             by[weight[part] == 0] = 0.0  # a point so far out that its prediction is no number counts for nothing
             weighed = by * weight[part][..., None]
             mean += weighed.sum(axis=0)
@@ -163,38 +185,64 @@ class Nodes:
             products += by.reshape(-1, size).T @ weighed.reshape(-1, size)
         return mean, np.concatenate(each), products, weight
 
-    def held_score(self, theta: Reals, weight: Reals) -> Reals:
-        """Derivative by the free entries of log p(data, effects), summed with weights that are held."""
-        total = np.zeros(len(self.problem.free))
+    def held_curvature(self, theta: Reals, weight: Reals, entries: Sequence[int], step: float) -> Reals:
+        """Second derivative of log p(data, effects) by some entries and all free ones, with weights that are held.
+
+        Args:
+            theta: shape (entry,).
+            weight: shape (node, subject).
+            entries: residual parameters, or typical values without spread.
+            step: of the differences of the exact first derivative.
+
+        Returns:
+            Shape (one of ``entries``, free entry).
+        """
+        total = np.zeros((len(entries), len(self.problem.free)))
         for part, (eta, found) in zip(self.parts(), self._walk(theta[None], need_slopes=True), strict=True):
-            by, each = self.problem.score(theta[None], eta, found), weight[part]
-            by[each == 0] = 0.0
-            total += each.ravel() @ by.reshape(-1, len(total))
+            start = self._weighed_score(theta[None], eta, found, weight[part])
+            for k, entry in enumerate(entries):
+                near = theta[None].copy()
+                near[0, entry] += step
+                at = (eta, found) if entry not in self.loose else self._moved(near, part, need_slopes=True)
+                total[k] += (self._weighed_score(near, *at, weight[part]) - start) / step
         return total
+
+    def _weighed_score(self, theta: Reals, eta: Reals, found: Predicted | None, weight: Reals) -> Reals:
+        by = self._score(theta, eta, found)
+        by[weight == 0] = 0.0
+        return np.asarray(weight.ravel() @ by.reshape(weight.size, -1))
+
+    def _score(self, theta: Reals, eta: Reals, found: Predicted | None) -> Reals:
+        """Derivative of log p(data, effects) by the free entries, the points moving along; (node, subject, entry)."""
+        by = self.problem.score(theta, eta, found)
+        if self.movement is not None:
+            assert found is not None
+            pull = self.problem.effect_score(theta, eta, found)
+            by[..., self.places] += np.einsum("ksd,sdl->ksl", pull, self.movement)
+        return by
 
     def means(self, theta: Reals) -> tuple[Reals, Reals]:
         """Posterior mean and covariance of the effects of each subject, shapes (subject, d), (subject, d, d)."""
-        weight, eta = self.weights(theta), self.centred - self.problem.shifts(theta[None])
+        weight, eta = self.weights(theta), self.eta(theta[None], slice(None))
         mean = (weight[..., None] * eta).sum(axis=0)
         away = np.swapaxes(eta - mean, 0, 1)
         return mean, np.swapaxes(weight.T[..., None] * away, 1, 2) @ away
 
     def _walk(self, theta: Reals, *, need_slopes: bool) -> Iterator[tuple[Reals, Predicted | None]]:
         """Effects of each part with predictions, which are kept where theta does not change them."""
-        loose = sorted(set(self.problem.beta_parameter[self.problem.loose].tolist()))
-        moves = bool(np.isin(self.problem.loose, self.problem.free).any())
-        if moves:
+        if len(self.loose):
             for part in self.parts():
-                eta = self.eta(theta, part)
-                yield eta, (self.problem.predict(theta, eta, 1, loose) if need_slopes else None)
+                yield self._moved(theta, part, need_slopes=need_slopes)
             return
         if self.predictions is None:
-            order = 1 if loose else 0
-            self.predictions = [
-                self.problem.predict(theta, self.eta(theta, part), order, loose) for part in self.parts()
-            ]
+            self.predictions = [self.problem.predict(theta, self.eta(theta, part)) for part in self.parts()]
         for part, found in zip(self.parts(), self.predictions, strict=True):
             yield self.eta(theta, part), found
+
+    def _moved(self, theta: Reals, part: slice, *, need_slopes: bool) -> tuple[Reals, Predicted | None]:
+        """Effects of a part, and predictions with the slopes that a score needs."""
+        eta = self.eta(theta, part)
+        return eta, (self.problem.predict(theta, eta, 1) if need_slopes else None)
 
 
 @dataclass(eq=False)
@@ -260,7 +308,8 @@ def joined(first: AnyNodes, other: AnyNodes) -> AnyNodes:
         return ClassNodes(first.problem, parts)  # type: ignore[arg-type]
     pair = (first, other)
     centred, weight = (np.concatenate([getattr(one, name) for one in pair]) for name in ("centred", "log_weight"))
-    found = Nodes(first.problem, centred, weight, first.random, first.replicates)
+    assert np.array_equal(np.asarray(first.origin), np.asarray(other.origin))
+    found = Nodes(first.problem, centred, weight, first.random, first.replicates, first.movement, first.origin)
     if first.predictions is not None and other.predictions is not None:
         found.keep(np.concatenate([known.f for one in pair for known in one.predictions or []]))
     return found
@@ -335,7 +384,11 @@ def importance_nodes(
         before, variance = variance, float((1.0 / pilot.effective(theta)).mean())
         if GAIN * before <= variance < POOR / len(pilot.centred):
             break
-    return _about(problem, middle, root, nodes, random)
+    found = _about(problem, middle, root, nodes, random)
+    if not len(found.loose):
+        return found
+    modes = find_modes(problem, theta[None], middle - problem.shifts(theta[None]))
+    return found.follow(theta, movement(problem, theta, modes, found.loose))
 
 
 def _about(problem: Problem, middle: Reals, root: Reals, nodes: int, random: np.random.Generator) -> Nodes:

@@ -80,7 +80,7 @@ def eta_samples(result: FitResult, count: int, seed: int) -> Reals:
     random = np.random.Generator(np.random.Philox([seed, 1]))
     marks = (random.random((1, weight.shape[1])) + np.arange(count)[:, None]) / count  # systematic
     total = np.cumsum(weight, axis=0)
-    eta = nodes.centred - result.problem.shifts(result.theta_[None])
+    eta = nodes.eta(result.theta_[None], slice(None))
     chosen = np.stack([np.searchsorted(total[:, s], marks[:, s]) for s in range(weight.shape[1])], axis=1)
     chosen = np.minimum(chosen, len(eta) - 1)
     return eta[chosen, np.arange(weight.shape[1])]

@@ -26,6 +26,8 @@ __all__ = ["Inner", "Predicted", "Problem"]
 
 Reals = NDArray[np.float64]
 LOG10 = math.log(10.0)
+NOTHING = 1e-300
+"""A prediction below this counts as nothing."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ class Problem(ParameterVector):
         for k, endpoint in enumerate(self.model.ends):
             scale = "log" if endpoint.residual.logarithmic else endpoint.scale
             if scale != "natural":
-                _take_logarithm(found, self.parts[k], 1.0 if scale == "log" else 1.0 / LOG10)
+                at = self.parts[k]
+                _take_logarithm(found, at, 1.0 if scale == "log" else 1.0 / LOG10, ~self.rows.points[at])
         return Predicted(*found)
 
     def by_effects(self, slopes: Reals) -> Reals:
@@ -230,11 +233,8 @@ class Problem(ParameterVector):
         if predicted is None:
             predicted = self.predict(theta, eta, 1 if wanted else 0, wanted)
         result = np.zeros((len(eta), self.subjects, len(self.names)))
-        slope = np.empty_like(predicted.f) if wanted else None
         for k, at in enumerate(self.parts):
-            t, _, g_f, _, g_s = self.end_terms(k, at, predicted.f[:, at], theta, order=1)
-            if slope is not None:
-                slope[:, at] = t.f + t.g * g_f
+            t, _, _, _, g_s = self.end_terms(k, at, predicted.f[:, at], theta, order=1)
             for j, by in enumerate(g_s):
                 each = t.g * by
                 if len(self.parts) > 1:
@@ -242,8 +242,9 @@ class Problem(ParameterVector):
                     whole[:, at] = each
                     each = whole
                 result[..., self.sigma[k].start + j] = self.per_subject(each)
-        if slope is not None:
+        if wanted:
             assert predicted.first is not None
+            slope = self._slope(theta, predicted)
             for b in self.loose:
                 p = self.beta_parameter[b]
                 column = self.design[self.rows.unit, p, b]
@@ -251,16 +252,33 @@ class Problem(ParameterVector):
         self.prior_score(theta, eta, result)
         return result[..., self.free]
 
+    def effect_score(self, theta: Reals, eta: Reals, predicted: Predicted) -> Reals:
+        """Derivative of log p(data, effects) by the effects, shape (chain, subject, d)."""
+        assert predicted.first is not None
+        by_row = self._slope(theta, predicted)[..., None] * self.by_effects(predicted.first)
+        return self.per_subject(by_row) - np.einsum("tij,tsj->tsi", self.precision(theta), eta)
+
+    def _slope(self, theta: Reals, predicted: Predicted) -> Reals:
+        """Derivative of each row's log density by its prediction, the deviation's change with it included."""
+        slope = np.empty_like(predicted.f)
+        for k, at in enumerate(self.parts):
+            t, _, g_f, _, _ = self.end_terms(k, at, predicted.f[:, at], theta, order=1)
+            slope[:, at] = t.f + t.g * g_f
+        return slope
+
     def row_information(
-        self, theta: Reals, found: Predicted, entries: NDArray[np.int64], chance: Reals | None = None
+        self, theta: Reals, found: Predicted, entries: NDArray[np.int64], chance: Reals | None, movement: Reals
     ) -> Reals:
         """Information of the rows about residual parameters and loose coefficients, mean over the chains.
 
         The expected one of points, the observed one of intervals. Each subject's rows count by ``chance``, shape
-        (chain, subject), if it is given.
+        (chain, subject), if it is given. Effects move with the coefficients, (subject, d, one of ``loose``).
         """
         by_f, by_g = (np.zeros((*found.f.shape, len(entries))) for _ in range(2))
         weight_f, weight_g = np.empty_like(found.f), np.empty_like(found.f)
+        along = None
+        if movement.size and found.first is not None:
+            along = np.einsum("knd,ndl->knl", self.by_effects(found.first), movement[self.rows.subject])
         for k, at in enumerate(self.parts):
             t, g, g_f, _, g_s = self.end_terms(k, at, found.f[:, at], theta)
             point = self.rows.points[at]
@@ -272,6 +290,8 @@ class Problem(ParameterVector):
                 elif entry < self.betas and found.first is not None:
                     p = self.beta_parameter[entry]
                     by_f[:, at, j] = found.first[:, at, p] * self.design[self.rows.unit[at], p, entry]
+                    if along is not None:
+                        by_f[:, at, j] += along[:, at, self.loose.tolist().index(entry)]
                     by_g[:, at, j] = g_f * by_f[:, at, j]
         if chance is not None:
             each = chance[:, self.rows.subject]
@@ -279,20 +299,34 @@ class Problem(ParameterVector):
         total = np.einsum("kn,kni,knj->ij", weight_f, by_f, by_f) + np.einsum("kn,kni,knj->ij", weight_g, by_g, by_g)
         return np.nan_to_num(total) / len(found.f)
 
+    def prior_information(self, theta: Reals, movement: Reals, chance: Reals | None) -> Reals:
+        """Information of the effects' distribution about free loose coefficients with which the effects move."""
+        share = np.ones(self.subjects) if chance is None else chance.mean(axis=0)
+        return np.einsum("s,sdl,de,sem->lm", share, movement, self.precision(theta)[0], movement)
+
 
 def _likelihood(found: Reals) -> Reals:
     """A log likelihood where what is no number counts as impossible."""
     return np.where(np.isnan(found), -np.inf, found)
 
 
-def _take_logarithm(found: list[Reals], at: Any, factor: float) -> None:
-    """Replace predictions by their logarithms, and the derivatives accordingly."""
+def _take_logarithm(found: list[Reals], at: Any, factor: float, intervals: NDArray[np.bool_]) -> None:
+    """Replace predictions by their logarithms, and the derivatives accordingly.
+
+    Nothing has no logarithm, nor what a solver's rounding leaves below it. A measured value is impossible there; one
+    below a limit is certain, and stays so nearby.
+    """
     with np.errstate(all="ignore"):
         f = found[0][:, at]
+        none = intervals & (f < NOTHING)
+        f = np.where(none, NOTHING, f)
         if len(found) > 1:
             relative = found[1][:, at] / f[..., None]
+            relative[none] = 0.0
             found[1][:, at] = factor * relative
             if len(found) > 2:
+                second = found[2][:, at] / f[..., None, None]
+                second[none] = 0.0
                 cross = relative[..., :, None] * relative[..., None, :]
-                found[2][:, at] = factor * (found[2][:, at] / f[..., None, None] - cross)
+                found[2][:, at] = factor * (second - cross)
         found[0][:, at] = np.log(f) if factor == 1 else factor * np.log(f)

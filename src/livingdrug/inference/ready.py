@@ -158,9 +158,9 @@ def _cause(cause: str) -> StatisticalModel:
 
 
 def _mueller_schoell(
-    *, phenotypes: bool = False, classes: bool = False, columns: Mapping[str, str] | None = None
+    *, phenotypes: bool = False, tumour: bool = False, classes: bool = False, columns: Mapping[str, str] | None = None
 ) -> StatisticalModel:
-    """Options: whether four phenotypes were measured, whether a class of low expanders is sought, own known values."""
+    """Options: whether phenotypes and the tumour's volume were measured, a class of low expanders, own known values."""
     from livingdrug.inference.engine_model import EngineModel
     from livingdrug.library.mueller_schoell2021 import REFERENCE_SHARE
     from livingdrug.library.mueller_schoell2021 import MuellerSchoell2021 as Model
@@ -173,6 +173,9 @@ def _mueller_schoell(
                  "memory_differentiation", "effector_death"}  # fmt: skip
         scatter = {"car_t_naive_blood": 0.547, "car_t_central_memory_blood": 0.743,
                    "car_t_effector_memory_blood": 0.944, "car_t_effector_blood": 0.636}  # fmt: skip
+    if tumour:
+        names |= {"central_killing", "half_kill_volume"}
+        scatter["tumour_volume"] = 0.918
     parameters = {name: Estimate(one.value, one.spread) for name, one in Model.parameters.items() if name in names}
     ends = [Endpoint(output, log_additive(sd)) for output, sd in scatter.items()]
     mixture = None
@@ -238,7 +241,8 @@ READY: dict[str, ReadyModel] = {
         ),
         ReadyModel(
             "mueller_schoell2021", "Four phenotypes grow on a lymphoma and kill it; solved on the engine.",
-            "mueller_schoell2021, table 1", "CAR T cells per uL, of all or of four phenotypes", _mueller_schoell,
+            "mueller_schoell2021, table 1",
+            "CAR T cells per uL, of all or of four phenotypes, and the tumour's volume in mL", _mueller_schoell,
         ),
         ReadyModel(
             "kirouac2023", "Antigen switches cells between memory, expansion and exhaustion; a few parameters at a "

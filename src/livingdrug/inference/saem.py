@@ -37,6 +37,8 @@ LATE = 0.5
 """Share of the exploring iterations, the last ones, from whose mean smoothing begins."""
 FORGETTING = 0.7
 """Exponent of the gain 1 / k^a of the smoothing iterations: below 1, so that slow directions still arrive."""
+DAMPED = 0.2
+"""Share of a Newton step that typical values without spread make: a whole one would follow the chance of the draws."""
 AVERAGED = 0.5
 """Share of the smoothing iterations, the last ones, whose mean is the estimate."""
 LEAST_SHARE = 1e-3
@@ -108,6 +110,7 @@ class Saem:
         loose, odds = set(problem.loose.tolist()), range(problem.odds.start, problem.odds.stop)
         slow = [k for k, e in enumerate(problem.free) if e in loose or (e >= problem.sigma[0].start and e not in odds)]
         self.slow = np.array(slow, int)  # places in the free entries
+        self.loose = np.flatnonzero(np.isin(problem.free[self.slow], problem.loose))  # places in these
         self.used = np.ones((problem.subjects, problem.d), bool)
         r, q = len(problem.repeated), len(problem.random)
         if r:
@@ -245,6 +248,7 @@ class Saem:
         scale = max(1e-8 * np.trace(self.information), 1e-12) * np.eye(len(score))
         far = 0.5 * reach(problem, theta)[self.slow]
         step = np.clip(gain * np.linalg.solve(self.information + scale, score), -far, far)
+        step[self.loose] *= DAMPED
         entries = problem.free[self.slow]
         if self._annealing:
             step = np.where(entries >= problem.sigma[0].start, np.maximum(step, math.log(0.95)), step)
@@ -252,19 +256,30 @@ class Saem:
         return theta
 
     def _slow_slopes(self, row: Reals) -> tuple[Reals, Reals]:
-        """Derivative of the log likelihood by the slow entries and their information, mean over the chains."""
+        """Derivative of the log likelihood by the slow entries and their information, mean over the chains.
+
+        Effects move along with typical values that have no spread, as the modes do: the mean slope stays the same, but
+        both tell how the likelihood of the data alone changes. With effects that are held such a value would hardly
+        move, where the data pin each subject's effects only as long as it stays.
+        """
         place, loose = self.chains.place, self.chains.loose
         score, information = np.zeros(len(self.slow)), np.zeros((len(self.slow),) * 2)
         for k, f in enumerate(place.f):
             part = self.chains.parts[k]
             chance = place.chance[k] if len(place.f) > 1 else None
             eta = place.centred - part.shifts(row)
-            found = part.predict(row, eta, 1, loose) if loose else Predicted(f)
+            found = part.predict(row, eta, 1) if loose else Predicted(f)
             slopes = part.score(row, eta, found)[..., self.slow]
+            if self.chains.movement.size:
+                pull = part.effect_score(row, eta, found)
+                slopes[..., self.loose] += np.einsum("ksd,sdl->ksl", pull, self.chains.movement[k])
             slopes = slopes if chance is None else np.where(chance[..., None] > 0, chance[..., None] * slopes, 0.0)
             slopes = np.where(np.isfinite(slopes), slopes, 0.0)  # of a prediction too large for a number
             score += slopes.mean(axis=0).sum(axis=0)
-            information += part.row_information(row, found, self.problem.free[self.slow], chance)
+            information += part.row_information(
+                row, found, self.problem.free[self.slow], chance, self.chains.movement[k]
+            )
+            information[np.ix_(self.loose, self.loose)] += part.prior_information(row, self.chains.movement[k], chance)
         return score, information
 
     def posterior(self) -> tuple[Reals, Reals] | None:
