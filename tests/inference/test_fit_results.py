@@ -131,7 +131,7 @@ def test_a_stopped_saem_goes_on_to_the_same_end(tmp_path: Path) -> None:
     again = fit(decline(), declines(10), saem=SHORT, seed=5, importance=100, checkpoint=file)
     assert stopped.iterations_ < 80
     assert (again.theta_ == whole.theta_).all()
-    with pytest.raises(InputError, match="another model, data set or setting"):
+    with pytest.raises(InputError, match="another model, data set, setting or version"):
         fit(decline(), declines(12), saem=SHORT, seed=5, importance=100, checkpoint=file)
     file.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="checkpoint"):

@@ -18,6 +18,10 @@ from livingdrug.storage import write_atomically
 __all__ = ["Checkpoint"]
 
 
+LAYOUT = 2
+"""Of the stored state; a file with another one is refused, as it holds not what a fit needs to go on."""
+
+
 class Checkpoint:
     """One file for one fit; a file of another model, data set or setting is refused."""
 
@@ -59,7 +63,8 @@ class Checkpoint:
             raise InputError(f"{self.path}: cannot be read as the checkpoint of a fit: {error}") from error
         if note.pop("key", None) != self.key:
             raise InputError(
-                f"{self.path}: belongs to another model, data set or setting; choose another file or delete this one"
+                f"{self.path}: belongs to another model, data set, setting or version of livingdrug; choose another "
+                "file or delete this one"
             )
         return {**found, **note}
 
@@ -73,7 +78,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fingerprint(problem: Problem, words: str) -> str:
-    digest = hashlib.sha256(words.encode())
+    digest = hashlib.sha256(f"layout {LAYOUT}: {words}".encode())
     model, rows = problem.model, problem.rows
     digest.update(repr([model.structure.name, model.estimates, model.ends, model.blocks(), problem.names]).encode())
     doses = rows.doses
