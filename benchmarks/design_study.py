@@ -114,7 +114,7 @@ def page(records: list[dict[str, Any]], study: Study, note: str = "") -> str:
     said = "; ".join(f"{name} {100 * tables[name][p].median:+.1f} % (`{p}`)" for name, p in worst.items())
     counts = {name: [one for one in records if one["method"] == name] for name in designs}
     ended = "; ".join(
-        f"{name} {len(some)} trials, {sum(one['converged'] for one in some)} fits converged, "
+        f"{name.capitalize()}: {len(some)} trials, {sum(one['converged'] for one in some)} fits converged, "
         f"{np.median([one['seconds'] for one in some]):.0f} s of processor time each (median)"
         for name, some in counts.items()
     )
