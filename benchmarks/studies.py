@@ -39,7 +39,6 @@ LIMIT = 50.0  # copies per ug; assumed
 METHODS = ("M3", "M1", "M5", "M6", "M7")
 ON_LOGS = METHODS[:4]  # M7 puts zero, which has no logarithm: it is fitted with a residual that allows zero
 NORMAL_95 = 1.959964
-Fit = Callable[[int, str, Any], dict[str, Any]]
 PAGE = Path(__file__).parents[1] / "docs" / "fit-studies.md"
 STORE = Path(__file__).parents[1] / "build" / "studies.jsonl"
 
@@ -53,6 +52,9 @@ class Study:
     smoothing: int = 100
     chains: int = 4
     importance: int | None = None
+
+
+Fit = Callable[[int, str, Study], dict[str, Any]]
 
 
 def simulate(replicate: int, subjects: int) -> EventData:
@@ -123,7 +125,7 @@ def stored(path: Path) -> list[dict[str, Any]]:
 
 
 def run_study(
-    path: Path, replicates: int, methods: Iterable[str], study: Any, workers: int, fit_one: Fit = fit_once
+    path: Path, replicates: int, methods: Iterable[str], study: Study, workers: int, fit_one: Fit = fit_once
 ) -> Iterator[int]:
     """Fit by ``fit_one`` what is not in the store yet; yields how many are still to be done."""
     done = {(one["replicate"], one["method"]) for one in stored(path)}

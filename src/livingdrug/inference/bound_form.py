@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BoundForm"]
 
 Reals = NDArray[np.float64]
+_CONSTANT, _BY_UNIT, _BY_ROW = range(3)
 _FUNCTIONS: dict[str, Callable[..., Any]] = {**OPERATIONS, "inv": np.reciprocal}
 
 
@@ -138,24 +139,23 @@ class _Part:
 
 
 class _Program:
-    """One formula with its first and second derivatives, in the order of evaluation."""
+    """One formula with its first and second derivatives."""
 
     def __init__(self, graph: Graph, root: int, by: Sequence[str]) -> None:
-        g, self.graph, self.root = graph, graph, root
+        g, self.graph, self.root, self.by = graph, graph, root, by
         self.variables = [g.named(name) for name in by]
         self.first = g.derivatives([self.root], self.variables)[0]
         rows = g.derivatives(list(self.first.values()), self.variables)
         self.second = {
             (i, j): node for i, row in zip(self.first, rows, strict=True) for j, node in row.items() if j >= i
         }
-        self.plans: dict[Any, list[int]] = {}
+        self.plans: dict[Any, _Plan] = {}
 
     def values(
         self, nodes: list[int], by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]
     ) -> list[Any]:
         """Values of nodes at the rows."""
-        done = self._values(self.graph.reachable(nodes), by_row, by_unit, unit)
-        return [done(node) for node in nodes]
+        return _Plan(self.graph, nodes, self.by).values(by_row, by_unit, unit)
 
     def run(
         self,
@@ -166,45 +166,65 @@ class _Program:
         at: Any,
         wanted: Sequence[int] | None,
     ) -> None:
-        """Evaluate into the rows ``at`` of the results; what parameters alone decide once for each unit."""
+        """Evaluate into the rows ``at`` of the results."""
         order = len(results) - 1
         chosen = range(len(self.variables)) if wanted is None else wanted
         first = {i: node for i, node in self.first.items() if order and i in chosen}
         second = {key: node for key, node in self.second.items() if order > 1 and set(key) <= set(chosen)}
         key = (order, tuple(chosen))
         if key not in self.plans:
-            self.plans[key] = self.graph.reachable([self.root, *first.values(), *second.values()])
-        done = self._values(self.plans[key], by_row, by_unit, unit)
-        results[0][:, at] = done(self.root)
-        for i, node in first.items():
-            results[1][:, at, i] = done(node)
-        for (i, j), node in second.items():
-            results[2][:, at, i, j] = results[2][:, at, j, i] = done(node)
+            self.plans[key] = _Plan(self.graph, [self.root, *first.values(), *second.values()], self.by)
+        found = iter(self.plans[key].values(by_row, by_unit, unit))
+        results[0][:, at] = next(found)
+        for i in first:
+            results[1][:, at, i] = next(found)
+        for i, j in second:
+            results[2][:, at, i, j] = results[2][:, at, j, i] = next(found)
 
-    def _values(
-        self, plan: list[int], by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]
-    ) -> Callable[[int], Any]:
-        """Evaluate in order; returns what gives a node's value at the rows."""
-        g = self.graph
-        once: dict[int, Any] = {}  # of each unit
-        done: dict[int, Any] = {}  # of each row
 
-        def at_rows(node: int) -> Any:
-            if node not in done:
-                done[node] = once[node] if np.ndim(once[node]) == 0 else np.take(once[node], unit, axis=1)
-            return done[node]
+class _Plan:
+    """The order in which nodes are evaluated: what parameters alone decide once for each unit, all else at each row.
 
+    Values lie in slots: numbers, then symbols, then those of the steps, one after the other.
+    """
+
+    def __init__(self, graph: Graph, nodes: Sequence[int], by: Sequence[str]) -> None:
+        reachable = graph.reachable(nodes)
+        leaves = {kind: [n for n in reachable if graph.operation[n] == kind] for kind in ("number", "symbol")}
+        self.numbers = [np.float64(graph.value[node]) for node in leaves["number"]]
+        self.symbols = [graph.symbol[node] for node in leaves["symbol"]]
+        self.slot = {node: k for k, node in enumerate(leaves["number"] + leaves["symbol"])}
+        self.level = dict.fromkeys(leaves["number"], _CONSTANT)
+        self.level |= {n: _BY_UNIT if graph.symbol[n] in by else _BY_ROW for n in leaves["symbol"]}
+        self.steps: list[tuple[Callable[..., Any] | None, list[int]]] = []
+        self.taken: dict[int, int] = {}
+        for node in reachable:
+            if node not in self.slot:
+                operands = graph.operands[node]
+                self.level[node] = max(self.level[o] for o in operands)
+                slots = [self._at_rows(o) if self.level[node] == _BY_ROW else self.slot[o] for o in operands]
+                self.slot[node] = self._add(_FUNCTIONS[graph.operation[node]], slots)
+        self.found = [self._at_rows(node) for node in nodes]
+
+    def _at_rows(self, node: int) -> int:
+        """Where the value of a node at the rows lies; a function of None takes that of each row's unit."""
+        if self.level[node] != _BY_UNIT:
+            return self.slot[node]
+        if node not in self.taken:
+            self.taken[node] = self._add(None, [self.slot[node]])
+        return self.taken[node]
+
+    def _add(self, function: Callable[..., Any] | None, slots: list[int]) -> int:
+        self.steps.append((function, slots))
+        return len(self.numbers) + len(self.symbols) + len(self.steps) - 1
+
+    def values(self, by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: NDArray[np.intp]) -> list[Any]:
+        """Values of the nodes that were asked for, at the rows."""
+        done: list[Any] = [*self.numbers, *(by_unit[n] if n in by_unit else by_row[n] for n in self.symbols)]
         with np.errstate(all="ignore"):  # what is not a number is seen by the caller
-            for node in plan:
-                operation, operands = g.operation[node], g.operands[node]
-                if operation == "number":
-                    once[node] = np.float64(g.value[node])
-                elif operation == "symbol":
-                    name = g.symbol[node]
-                    kept, value = (once, by_unit[name]) if name in by_unit else (done, by_row[name])
-                    kept[node] = value
-                elif all(o in once for o in operands):
-                    once[node] = _FUNCTIONS[operation](*(once[o] for o in operands))
+            for function, slots in self.steps:
+                if function is None:
+                    done.append(done[slots[0]].take(unit, axis=1))
                 else:
-                    done[node] = _FUNCTIONS[operation](*(at_rows(o) for o in operands))
-        return at_rows
+                    done.append(function(*[done[k] for k in slots]))
+        return [done[k] for k in self.found]

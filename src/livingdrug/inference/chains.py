@@ -73,7 +73,6 @@ class Chains:
         several = problem.classes > 1
         self.parts = [problem.with_classes(k) for k in range(problem.classes)] if several else [problem]
         self.alike = bool(np.isin(problem.class_columns, problem.centred).all())
-        self.loose = sorted(set(problem.beta_parameter[problem.loose].tolist()))
         S, d, classes = problem.subjects, problem.d, len(self.parts)
         L = problem.cholesky(theta[None])[0]
         self.theta, self.rounds = theta, 0
@@ -113,7 +112,7 @@ class Chains:
         """One round of all proposals, at a theta."""
         self.rounds, self.theta = self.rounds + 1, theta
         # predictions stay as they are where theta moves effects alone
-        self.place = self._at(self.place.centred, None if self.loose else self.place.f)
+        self.place = self._at(self.place.centred, None if len(self.problem.loose) else self.place.f)
         self._from_population()
         known = self.rounds >= FIRST_MODES
         if known and (self.rounds - FIRST_MODES) % MODES_EVERY == 0:
@@ -247,7 +246,7 @@ class Chains:
             nodes = Nodes(part, centred, -target, random=True, replicates=BATCHES)
             if self.movement.size:
                 nodes.follow(theta, self.movement[k])
-            if not self.loose:
+            if not len(self.problem.loose):
                 nodes.keep(f[0 if self.alike else k])
             found.append(nodes)
         return found[0] if len(found) == 1 else ClassNodes(self.problem, found)

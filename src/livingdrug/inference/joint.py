@@ -286,8 +286,7 @@ class JointProblem(Problem):
         free = self.loose.tolist()
         if not free:
             return (np.zeros(0), np.zeros(0)), np.zeros(0, np.int64)
-        wanted = sorted(set(self.beta_parameter[free].tolist()))
-        risk = self.risk(theta, eta, 1, wanted)
+        risk = self.risk(theta, eta, 1, self.loose_parameters)
         assert risk.first is not None
         a = theta[:, self.hazards][:, self.baselines, None]
         surplus = a * (self.mesh.event - self.mesh.weight * np.exp(risk.log_hazard))

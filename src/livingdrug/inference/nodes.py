@@ -242,7 +242,10 @@ class Nodes:
     def _moved(self, theta: Reals, part: slice, *, need_slopes: bool) -> tuple[Reals, Predicted | None]:
         """Effects of a part, and predictions with the slopes that a score needs."""
         eta = self.eta(theta, part)
-        return eta, (self.problem.predict(theta, eta, 1) if need_slopes else None)
+        if not need_slopes:
+            return eta, None
+        wanted = self.problem.loose_parameters if self.movement is None else None
+        return eta, self.problem.predict(theta, eta, 1, wanted)
 
 
 @dataclass(eq=False)

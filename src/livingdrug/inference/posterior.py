@@ -210,7 +210,7 @@ class Posterior:
         L, root = (part[0] for part in problem.factors(row))
         precision = root.T @ root
         eta, middle, inverse = self._at(z, precision, problem.shifts(row)[0])
-        value, slope, score = (self._measured if self.plain else self._asked)(row, eta[None])
+        value, slope, score = self._measured(row, eta, L, root) if self.plain else self._asked(row, eta)
         away = (point[: len(self.mean)] - self.mean) / self.sd
         value += float(np.log(inverse[:, self.each, self.each]).sum()) - 0.5 * float(away @ away)
         by_z = _back(inverse, slope - eta @ precision)
@@ -229,17 +229,17 @@ class Posterior:
         Returns:
             The value; slopes of the data's part by effects; slopes by all entries of theta.
         """
-        problem = self.problem
+        problem, eta = self.problem, eta[None]
         inner, found = problem.inner(row, eta)
         score = np.zeros(len(problem.names))
         score[problem.free] = problem.score(row, eta, found).sum(axis=(0, 1))
         value = float(inner.loglik.sum() + problem.log_prior(row, eta).sum())
         return value, inner.gradient[0], score
 
-    def _measured(self, row: Reals, eta: Reals) -> tuple[float, Reals, Reals]:
-        """The same from one prediction, at half the time."""
+    def _measured(self, row: Reals, eta: Reals, L: Reals, inverse: Reals) -> tuple[float, Reals, Reals]:
+        """The same from one prediction, at half the time; with the factor of the covariance and its inverse."""
         problem, score = self.problem, np.zeros(len(self.problem.names))
-        found = problem.predict(row, eta, 1)
+        found = problem.predict(row, eta[None], 1)
         assert found.first is not None
         value, slope = self.constant, np.empty_like(found.f)
         for k, at in enumerate(problem.endpoint_rows):
@@ -252,8 +252,7 @@ class Posterior:
             p = problem.beta_parameter[b]
             score[b] = float((slope * found.first[..., p])[0] @ problem.design[problem.rows.unit, p, b])
         by_effects = problem.per_subject(slope[..., None] * problem.by_effects(found.first))[0]
-        L, inverse = (part[0] for part in problem.factors(row))
-        u = eta[0] @ inverse.T
+        u = eta @ inverse.T
         v, diagonal = u @ inverse, L.diagonal()
         value -= 0.5 * float((u * u).sum()) + len(u) * float(np.log(diagonal).sum())
         self._add(score, v, v.T @ u - np.diag(len(u) / diagonal), L)

@@ -229,7 +229,7 @@ class Problem(ParameterVector):
         Effects plus what centred coefficients add to them are held, so that these coefficients act through the
         density of the effects alone.
         """
-        wanted = sorted(set(self.beta_parameter[self.loose].tolist()))
+        wanted = self.loose_parameters
         if predicted is None:
             predicted = self.predict(theta, eta, 1 if wanted else 0, wanted)
         result = np.zeros((len(eta), self.subjects, len(self.names)))

@@ -262,13 +262,13 @@ class Saem:
         both tell how the likelihood of the data alone changes. With effects that are held such a value would hardly
         move, where the data pin each subject's effects only as long as it stays.
         """
-        place, loose = self.chains.place, self.chains.loose
+        place = self.chains.place
         score, information = np.zeros(len(self.slow)), np.zeros((len(self.slow),) * 2)
         for k, f in enumerate(place.f):
             part = self.chains.parts[k]
             chance = place.chance[k] if len(place.f) > 1 else None
             eta = place.centred - part.shifts(row)
-            found = part.predict(row, eta, 1) if loose else Predicted(f)
+            found = part.predict(row, eta, 1) if len(self.loose) else Predicted(f)
             slopes = part.score(row, eta, found)[..., self.slow]
             if self.chains.movement.size:
                 pull = part.effect_score(row, eta, found)

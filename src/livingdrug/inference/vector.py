@@ -50,6 +50,7 @@ class ParameterVector:
         d: number of random effects of a subject, all occasions together.
         of_effects: entries that only the distribution of the effects depends on.
         loose: estimated typical values and coefficients that shift no effect between subjects.
+        loose_parameters: the parameters that these belong to.
         moving: parameters that differ between subjects or are estimated; the others are numbers.
         notes: what the reader of a result should know of the model and data.
     """
@@ -70,6 +71,7 @@ class ParameterVector:
         self.free = np.flatnonzero(~np.array(fixed, bool))
         betas = self.free[self.free < self.betas]
         self.loose = np.setdiff1d(betas, self.centred)
+        self.loose_parameters = sorted(set(self.beta_parameter[self.loose].tolist()))
         self.moving = sorted({*self.random, *self.repeated, *self.beta_parameter[betas].tolist()})
 
     # -- typical values and coefficients ------------------------------------------------------------------------------
