@@ -164,6 +164,9 @@ def test_arrays_cannot_be_changed_and_names_are_checked():
         EventData.from_arrays(ids=["A"], subject=[1], time=[1], value=[3])
     with pytest.raises(InputError, match="finite"):
         EventData.from_arrays(ids=["A"], subject=0, time=[np.inf], value=[3])
+    for odd in (1.5, np.nan, 1e300):
+        with pytest.raises(InputError, match=r"occasion must be whole numbers, got .* at index 1"):
+            EventData.from_arrays(ids=["A"], subject=0, time=[1, 2], value=[3, 3], occasion=[1, odd])
     with pytest.raises(InputError, match="one length"):
         EventData.from_arrays(ids=["A"], subject=[0, 0], time=[1, 2, 3], value=[3, 4, 5])
     with pytest.raises(InputError, match="option"):

@@ -72,6 +72,7 @@ CASES = {
     "too large": ("ID TIME DV\n1 0 1e999", (1, "DV", "1e999", "not a finite number", E)),
     "programmer's number": ("ID TIME DV\n1 0 1_000", (1, "DV", "1_000", "not a number", E)),
     "broken occasion": ("ID TIME DV OCC\n1 0 4 1.5", (1, "OCC", "1.5", "must be a whole", E)),
+    "occasion too large": ("ID TIME DV OCC\n1 0 4 1e308", (1, "OCC", "1e+308", "must be a whole", E)),
     "no sample": ("ID TIME AMT DV\n1 0 4 .\n2 0 4 .\n2 1 . 3", (1, "", "", "the subject has no measured", W)),
     "no dose": ("ID TIME AMT DV\n1 0 4 .\n1 1 . 3\n2 1 . 3", (3, "", "", "the subject has no dose", W)),
 }  # fmt: skip

@@ -43,7 +43,8 @@ class _Columns:
         if len(set(lengths.values())) > 1:
             raise InputError(f"the columns must have one length, got {lengths}")
         for one in fields(self):
-            array = np.array(getattr(self, one.name), np.int64 if one.name in _WHOLE else float)
+            array = np.array(getattr(self, one.name))
+            array = _whole(one.name, array) if one.name in _WHOLE else array.astype(float)
             array.flags.writeable = False
             object.__setattr__(self, one.name, array)
 
@@ -55,6 +56,16 @@ class _Columns:
         return type(self)(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
 
 
+def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iub" and len(values):
+        numbers = values.astype(float)
+        odd = np.flatnonzero(~(np.abs(numbers) < LARGEST_WHOLE) | (numbers != np.round(numbers)))
+        if len(odd):
+            raise InputError(f"{name} must be whole numbers, got {values[odd[0]]} at index {odd[0]}")
+    return values.astype(np.int64)
+
+
+LARGEST_WHOLE = 2.0**53
 _WHOLE = (
     "subject", "endpoint", "censoring", "occasion", "row", "before_dose", "compartment", "additional", "steady", "evid",
 )  # fmt: skip

@@ -16,6 +16,7 @@ __all__ = ["Events", "check_log", "check_subjects", "read_events"]
 
 OBSERVATION, DOSE, OTHER, RESET, RESET_AND_DOSE = range(5)
 MODEL_RATE, MODEL_DURATION = -1.0, -2.0
+LARGEST_OCCASION = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,8 @@ def _check_doses(rows: Rows, evid: np.ndarray, report: Report) -> None:
     report.add(dose & (more > 0) & (interval <= 0), name["ADDL"], more, "further doses without time between them (II)")
     report.add(more > 1e6, name["ADDL"], more, "more than a million doses")
     occasion = rows.get("OCC", 0.0)
-    report.add(occasion != np.round(occasion), rows.given.get("OCC", "OCC"), occasion, "must be a whole number")
+    odd_occasion = (occasion != np.round(occasion)) | (np.abs(occasion) > LARGEST_OCCASION)
+    report.add(odd_occasion, rows.given.get("OCC", "OCC"), occasion, "must be a whole number, at most a billion")
     report.add(interval < 0, name["II"], interval, "a negative time between doses")
     report.add(~np.isin(steady, (0, 1, 2)), name["SS"], steady, "must be 0, 1 or 2")
     report.add(dose & (steady > 0) & (interval <= 0) & ~endless, name["SS"], steady, "steady state without II")
