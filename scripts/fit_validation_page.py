@@ -46,8 +46,8 @@ software where that maximises the same likelihood. Here they stand beside our es
 """
 
 
-def _sets() -> Any:
-    spec = importlib.util.spec_from_file_location("fit_sets", ROOT / "tests" / "inference" / "fit_sets.py")
+def _of_tests(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / "inference" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -191,11 +191,33 @@ def response(sets: Any, references: Mapping[str, Any], replicate: int) -> list[s
     return [f"## {title}", "", words, "", *table_lines(("", "exact", *FOUR), rows), ""]
 
 
+def beside_r(cases: Any) -> list[str]:
+    """Return R's estimates and ours of models that are linear in the effects."""
+    say("R")
+    answers = cases.references(cases.FOLDER / "references.csv")
+    rows = []
+    for name, case in cases.CASES.items():
+        model, data, names = case()
+        found = fit(model, data, "focei", standard_errors=None)
+        ours = {theirs: found.estimates_[own] for theirs, own in names.items()}
+        ours["deviance"] = found.minus2ll_ - cases.logarithms(name, data)
+        for theirs, value in ours.items():
+            word = "-2 log likelihood" if theirs == "deviance" else f"`{names[theirs]}`"
+            rows.append((name, word, *(f"{answers[name, r][theirs]:.7g}" for r in ("lme4", "nlme")), f"{value:.7g}"))
+    heads = ("data", "", "lme4 1.1-31", "nlme 3.1-162", "livingdrug, focei")
+    return ["## lme4 and nlme", "",
+            "Where a model is linear in its random effects, all three maximise the same likelihood: a line with "
+            "correlated level and slope and a covariate, the decline of a transgene on the scale of logarithms (its "
+            "likelihood here is that of the logarithms), and a level that differs between subjects and occasions. The "
+            "data are made up and lie with R's script in `tests/inference/r`; R ran once, under version 4.2.2.", "",
+            *table_lines(heads, rows), ""]  # fmt: skip
+
+
 def main() -> None:
     """Write the page."""
     if not SHARED.is_dir():
         sys.exit("the data lie beside the repository in ../shared/data; the folder is absent, the page stays as it is")
-    sets = _sets()
+    sets = _of_tests("fit_sets")
     references = json.loads((SHARED / "nlme" / "references.json").read_text(encoding="utf-8"))
     lines = [INTRODUCTION]
     plain = references["theophylline_additive_with_t0"]
@@ -216,6 +238,7 @@ def main() -> None:
                          VIRUS | {"sigma": "a"}, ("saem", "laplace"), NOT_CONVERGED),
         lambda: response(sets, references, 1),
         lambda: response(sets, references, 2),
+        lambda: beside_r(_of_tests("r_cases")),
     ]  # fmt: skip
     for section in sections:
         lines += section()
