@@ -186,11 +186,12 @@ def page(records: list[dict[str, Any]], study: Study, note: str = "") -> str:
         cells += [f"{100 * tables['M3'][name].median:+.1f} %", f"{100 * tables['M3'][name].cover:.0f} %"]
         lines.append(f"| {words[name]} | {value:g} | " + " | ".join(cells) + " |")
     below = np.mean([(simulate(r, study.subjects).observations.censoring == 1).mean() for r in range(20)])
+    converged = sum(one["converged"] for one in records if one["method"] == "M3")
     without = sum(one["errors"] is None for one in records if one["method"] == "M3")
     return PAGE_TEXT.format(
         table="\n".join(lines), subjects=study.subjects, days=", ".join(f"{d:g}" for d in DAYS), limit=LIMIT,
         below=100 * below, counts=", ".join(f"{m} {n}" for m, n in counts.items()), without=without,
-        exploring=study.exploring, smoothing=study.smoothing, chains=study.chains, note=note,
+        converged=converged, exploring=study.exploring, smoothing=study.smoothing, chains=study.chains, note=note,
         zeros=zeros(records), widest=max(SPREADS.values()),
         skewed=100 * math.expm1(0.5 * max(SPREADS.values()) ** 2 / study.subjects),
     )  # fmt: skip
@@ -224,8 +225,8 @@ good method finds the truth on average (its *bias* is near zero), and its 95 % i
 patients and residual; {subjects} patients per trial; blood on days {days}; values below {limit:g} copies/ug are
 reported as "below the limit" ({below:.0f} % of the samples). Days and limit are assumed, in the manner of the trials.
 Fits: SAEM with {exploring} + {smoothing} iterations and {chains} chains, started 30 % off in every typical value;
-intervals from the observed information, on the scale of logarithms. Simulated trials: {counts}. Fits by M3 without
-intervals: {without}. {note}
+intervals from the observed information, on the scale of logarithms. Simulated trials: {counts}. Fits by M3 that call
+themselves converged: {converged}; without intervals: {without}; all are counted. {note}
 
 {table}
 

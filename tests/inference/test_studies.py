@@ -33,7 +33,7 @@ def test_bias_and_cover_of_made_up_fits() -> None:
     """Estimates 10 % too high on average with a standard error of 20 %: by hand."""
     truth = studies.truth()
     records = [
-        {"replicate": r, "method": "M3", "estimates": {n: v * factor for n, v in truth.items()},
+        {"replicate": r, "method": "M3", "converged": r > 0, "estimates": {n: v * factor for n, v in truth.items()},
          "errors": {n: 0.2 * v * factor for n, v in truth.items()}}
         for r, factor in enumerate([0.6, 1.0, 1.2, 1.6])
     ]  # fmt: skip
@@ -41,7 +41,9 @@ def test_bias_and_cover_of_made_up_fits() -> None:
     assert found.bias == pytest.approx(0.1)
     assert found.noise == pytest.approx(np.std([0.6, 1.0, 1.2, 1.6], ddof=1) / 2)
     assert found.cover == 0.5  # ln 0.6 and ln 1.6 are further than 1.96 times 0.2 from 0
-    assert "| `peak` | 24000 | +10.0 ± 20.8 % | +10.0 % | 50 % |" in studies.page(records, SMALL)
+    page = studies.page(records, SMALL)
+    assert "| `peak` | 24000 | +10.0 ± 20.8 % | +10.0 % | 50 % |" in page
+    assert "converged: 3; without intervals: 0" in page
 
 
 @pytest.mark.slow
