@@ -170,7 +170,8 @@ def main() -> None:
     options = parser.parse_args()
     for left in run_study(options.store, options.replicates, options.designs, STUDY, options.workers, fit_once):
         print(f"  {left} fits left", file=sys.stderr, flush=True)
-    options.page.write_text(page(stored(options.store), STUDY, options.note), encoding="utf-8")
+    asked = [one for one in stored(options.store) if one["replicate"] < options.replicates]
+    options.page.write_text(page(asked, STUDY, options.note), encoding="utf-8")
 
 
 if __name__ == "__main__":

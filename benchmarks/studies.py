@@ -256,7 +256,8 @@ def main() -> None:
     study = Study()
     for left in run_study(options.store, options.replicates, options.methods, study, options.workers):
         print(f"  {left} fits left", file=sys.stderr, flush=True)
-    options.page.write_text(page(stored(options.store), study, options.note), encoding="utf-8")
+    asked = [one for one in stored(options.store) if one["replicate"] < options.replicates]
+    options.page.write_text(page(asked, study, options.note), encoding="utf-8")
 
 
 if __name__ == "__main__":

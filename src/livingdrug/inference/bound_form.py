@@ -207,7 +207,7 @@ class _Plan:
         self.found = [self._at_rows(node) for node in nodes]
 
     def _at_rows(self, node: int) -> int:
-        """Where the value of a node at the rows lies; a function of None takes that of each row's unit."""
+        """Where the value of a node at the rows lies; a step without a function takes that of each row's unit."""
         if self.level[node] != _BY_UNIT:
             return self.slot[node]
         if node not in self.taken:

@@ -28,6 +28,7 @@ __all__ = ["Covariate", "Doses", "EventData", "Observations", "read_data"]
 
 DOSE, OTHER, RESET, RESET_AND_DOSE = 1, 2, 3, 4  # EVID; 0 is an observation
 INTERIOR, LEFT, RIGHT = 0, 1, -1  # CENS
+LARGEST_WHOLE = 2.0**53  # below it every whole number has a float of its own
 
 _T = TypeVar("_T", bound="_Columns")
 
@@ -57,6 +58,7 @@ class _Columns:
 
 
 def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    """Return a column as whole numbers; refuse what a conversion would cut off or turn into another number."""
     if values.dtype.kind not in "iub" and len(values):
         numbers = values.astype(float)
         odd = np.flatnonzero(~(np.abs(numbers) < LARGEST_WHOLE) | (numbers != np.round(numbers)))
@@ -65,7 +67,6 @@ def _whole(name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64)
 
 
-LARGEST_WHOLE = 2.0**53
 _WHOLE = (
     "subject", "endpoint", "censoring", "occasion", "row", "before_dose", "compartment", "additional", "steady", "evid",
 )  # fmt: skip
