@@ -29,7 +29,9 @@ def main() -> None:
     ):
         seen += len(part.values)
         failed += int(part.failed.sum())
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peak = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     took, megabytes = time.perf_counter() - begin, int(peak.split()[1]) // 1024
     print(f"{seen} patients in {took:.1f} s, {failed} failed, peak {megabytes} MB")
 

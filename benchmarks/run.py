@@ -108,7 +108,7 @@ def fastest_methods(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def machine() -> dict[str, Any]:
     """What it was measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     named = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return {
         "processor": named,
@@ -178,7 +178,7 @@ def main() -> None:
     if whole:
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         page = HERE.parent / "docs" / "performance.md"
-        page.write_text(performance_page(page.read_text(), results))
+        page.write_text(performance_page(page.read_text(encoding="utf-8"), results))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ METHODS = ("M3", "M1", "M5", "M6", "M7")
 ON_LOGS = METHODS[:4]  # M7 puts zero, which has no logarithm: it is fitted with a residual that allows zero
 NORMAL_95 = 1.959964
 PAGE = Path(__file__).parents[1] / "docs" / "fit-studies.md"
-STORE = Path(__file__).parents[1] / "build" / "studies.jsonl"
+STORE = Path(__file__).parent / "stores" / "studies.jsonl"
 
 
 @dataclass(frozen=True)
@@ -97,26 +97,34 @@ def fit_once(replicate: int, method: str, study: Study) -> dict[str, Any]:
 
 
 def recorded(model: StatisticalModel, data: EventData, replicate: int, method: str, study: Study) -> dict[str, Any]:
-    """Fit by SAEM and say what came of it, as the store keeps it."""
+    """Fit by SAEM and say what came of it, as the store keeps it: numbers with six digits."""
     start = time.process_time()
     settings = SaemSettings(study.exploring, study.smoothing, study.chains)
     try:
         found = fit(model, data, "saem", seed=replicate, saem=settings, importance=study.importance)
     except FitError as error:  # nothing came of it, which is a finding too
         said = {"estimates": {}, "errors": None, "converged": False, "verdict": str(error)}
-        return {"replicate": replicate, "method": method, **said, "seconds": time.process_time() - start}
-    errors = None if found.standard_errors_ is None else dict(found.standard_errors_)
+        return {"replicate": replicate, "method": method, **said, "seconds": _short(time.process_time() - start)}
+    errors = None if found.standard_errors_ is None else _all_short(found.standard_errors_)
     return {
-        "replicate": replicate, "method": method, "estimates": dict(found.estimates_), "errors": errors,
-        "converged": found.converged_, "verdict": found.verdict_, "seconds": time.process_time() - start,
+        "replicate": replicate, "method": method, "estimates": _all_short(found.estimates_), "errors": errors,
+        "converged": found.converged_, "verdict": found.verdict_, "seconds": _short(time.process_time() - start),
     }  # fmt: skip
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.6g}")
+
+
+def _all_short(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: _short(number) for name, number in numbers.items()}
 
 
 # -- many of them -----------------------------------------------------------------------------------------------------
 def stored(path: Path) -> list[dict[str, Any]]:
     """The finished fits; a last line that was cut off is left out."""
     found = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             found.append(json.loads(line))
         except json.JSONDecodeError:
@@ -131,27 +139,42 @@ def run_study(
     done = {(one["replicate"], one["method"]) for one in stored(path)}
     todo = [(r, m) for m in methods for r in range(replicates) if (r, m) not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n")  # after a line that was cut off
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(fit_one, r, m, study) for r, m in todo]
         for left, one in zip(range(len(todo) - 1, -1, -1), running, strict=True):
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(one.result()) + "\n")
             yield left
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a method made of one parameter: relative bias of mean and median, noise and error of the mean, cover."""
+    """What a method made of one parameter: relative bias of three averages, standard error of the first, cover.
+
+    There is no geometric mean of estimates that are not all positive.
+    """
 
     bias: float
+    geometric: float | None
     median: float
     noise: float
-    spread: float
     cover: float
+
+    def cells(self) -> list[str]:
+        """The cells of a table, all but the bias of the plain mean."""
+        geometric = "" if self.geometric is None else f"{100 * self.geometric:+.1f} %"
+        return [geometric, f"{100 * self.median:+.1f} %", f"{100 * self.cover:.0f} %"]
+
+    def mean(self) -> str:
+        """The bias of the plain mean with its noise."""
+        return f"{100 * self.bias:+.1f} ± {100 * self.noise:.1f} %"
 
 
 def judged(records: Iterable[dict[str, Any]], method: str, true: Mapping[str, float] | None = None) -> dict[str, Found]:
-    """Bias, scatter and cover of each parameter; intervals of positive ones are made on the scale of logarithms."""
+    """Bias, noise and cover of each parameter; intervals of positive ones are made on the scale of logarithms."""
     rows, found = [one for one in records if one["method"] == method and one["estimates"]], {}
     for name, value in (true or truth()).items():
         estimates = np.array([one["estimates"][name] for one in rows])
@@ -162,9 +185,9 @@ def judged(records: Iterable[dict[str, Any]], method: str, true: Mapping[str, fl
         known = np.isfinite(away)
         found[name] = Found(
             estimates.mean() / value - 1,
+            math.expm1(logs.mean()) if positive else None,
             float(np.median(estimates)) / value - 1,
             estimates.std(ddof=1) / abs(value) / math.sqrt(len(rows)),
-            float(np.std(logs, ddof=1)),
             float((away[known] < NORMAL_95).mean()) if known.any() else math.nan,
         )
     return found
@@ -178,12 +201,11 @@ def page(records: list[dict[str, Any]], study: Study, note: str = "") -> str:
     words = {name: f"`{name}`" for name in truth()} | {"a": "residual (log scale)"}
     first = "| parameter | truth | " + " | ".join(f"{m}: bias" for m in methods)
     lines = [
-        f"{first} | M3: bias of the median | M3: cover of 95 % intervals |",
-        "|---|---|" + "---|" * (len(methods) + 2),
+        f"{first} | M3: bias of the geometric mean | of the median | M3: cover of 95 % intervals |",
+        "|---|---|" + "---|" * (len(methods) + 3),
     ]
     for name, value in truth().items():
-        cells = [f"{100 * tables[m][name].bias:+.1f} ± {100 * tables[m][name].noise:.1f} %" for m in methods]
-        cells += [f"{100 * tables['M3'][name].median:+.1f} %", f"{100 * tables['M3'][name].cover:.0f} %"]
+        cells = [*(tables[m][name].mean() for m in methods), *tables["M3"][name].cells()]
         lines.append(f"| {words[name]} | {value:g} | " + " | ".join(cells) + " |")
     below = np.mean([(simulate(r, study.subjects).observations.censoring == 1).mean() for r in range(20)])
     converged = sum(one["converged"] for one in records if one["method"] == "M3")
@@ -231,8 +253,9 @@ themselves converged: {converged}; without intervals: {without}; all are counted
 {table}
 
 ± is the noise of the study itself (one standard error of the mean). Estimates of a wide parameter lie skewed about the
-truth, as a log-normal does: the mean is then too high where the median is not. With {subjects} patients and a spread of
-{widest:g} it would be {skewed:.1f} % too high if each patient's own value were known without error.
+truth, as a log-normal does: the plain mean is then too high where the geometric mean and the median are not. With
+{subjects} patients and a spread of {widest:g} it would be {skewed:.1f} % too high even if each patient's own value were
+known without error.
 
 - **M3** counts a value below the limit by the chance that it lies there: what livingdrug does unless told otherwise.
 - **M1** leaves such values out.

@@ -47,7 +47,7 @@ def test_every_format(results, kind, tmp_path):
     for ending, start in BEGINNINGS.items():
         assert paths[ending].read_bytes().startswith(start)
     assert len(pd.read_csv(paths["csv"])) == len(result.table)
-    read = json.loads(paths["json"].read_text())
+    read = json.loads(paths["json"].read_text(encoding="utf-8"))
     assert len(read["table"]) == len(result.table)
     assert read["notice"] == "Not for clinical use."
     assert read["title"] == result.title
@@ -56,10 +56,10 @@ def test_every_format(results, kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_pages_are_whole_and_say_what_they_are(results, kind, tmp_path):
     """Nothing is fetched when a page is opened; the caption and the notice stand on page and picture."""
-    page = results[kind].save(tmp_path / "a.html").read_text()
+    page = results[kind].save(tmp_path / "a.html").read_text(encoding="utf-8")
     assert "Not for clinical use." in page
     assert not re.findall(r"<script|<link|(?:src|href)=\"(?!#)", page)
-    drawn = re.sub(r"<[^>]+>", " ", results[kind].save(tmp_path / "a.svg").read_text())
+    drawn = re.sub(r"<[^>]+>", " ", results[kind].save(tmp_path / "a.svg").read_text(encoding="utf-8"))
     assert "Not for clinical use." in " ".join(drawn.split())
     first = results[kind].caption.split()[0]
     assert first in drawn
@@ -68,7 +68,7 @@ def test_pages_are_whole_and_say_what_they_are(results, kind, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_axes_have_names_and_units(results, kind, tmp_path):
-    drawn = re.sub(r"<[^>]+>", " ", results[kind].save(tmp_path / "a.svg").read_text())
+    drawn = re.sub(r"<[^>]+>", " ", results[kind].save(tmp_path / "a.svg").read_text(encoding="utf-8"))
     titles = {"sobol": "share of the variance", "local": "% change per 1 %", "tornado": "tumour cells at 60, cell",
               "plane": "kill, 1/day", "numbers": "tumour cells at 60, cell", "profile": "kill, 1/day"}  # fmt: skip
     assert titles[kind] in drawn
@@ -79,9 +79,9 @@ def test_nothing_is_written_over_a_file(results, tmp_path):
     path.write_text("mine")
     with pytest.raises(InputError, match="exists"):
         results["tornado"].save(path)
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
     results["tornado"].save(path, force=True)
-    assert path.read_text() != "mine"
+    assert path.read_text(encoding="utf-8") != "mine"
 
 
 @pytest.mark.parametrize("name", ["a.xls", "a", "a.htm"])
@@ -100,6 +100,6 @@ def test_names_cannot_break_a_page(models, tmp_path):
     import dataclasses
 
     result = tornado(models.Line, "height at 5", "10%")
-    page = dataclasses.replace(result, model="<b>&").save(tmp_path / "a.html").read_text()
+    page = dataclasses.replace(result, model="<b>&").save(tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<b>" not in page
     assert "&lt;b&gt;&amp;" in page

@@ -102,9 +102,9 @@ def test_files_are_not_overwritten_without_force(command, tmp_path):
     path.write_text("mine")
     words = ("analyse", "tornado", "stein2019", "-q", f"max {STEIN}", "-r", "peak=1e4:3e4", "-o", path)
     assert command(*words).code == 2
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
     assert command(*words, "--force").code == 0
-    assert json.loads(path.read_text())["model"] == "stein2019"
+    assert json.loads(path.read_text(encoding="utf-8"))["model"] == "stein2019"
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_check_accepts_what_is_right(command, small_trial, tmp_path):
 )
 def test_check_names_what_is_wrong(command, small_trial, tmp_path, change, named):
     wrong = tmp_path / "small.toml"
-    wrong.write_text(small_trial.read_text().replace(*change))
+    wrong.write_text(small_trial.read_text(encoding="utf-8").replace(*change))
     answer = command("check", wrong)
     assert answer.code == 2
     assert named in answer.err

@@ -25,13 +25,13 @@ def test_it_prints_the_text(command, to):
 def test_it_writes_a_file_and_keeps_an_existing_one(command, tmp_path):
     path = tmp_path / "model.ctl"
     assert command("export", "kimmel2021", "--to", "nonmem", "-o", path).code == 0
-    first = path.read_text()
+    first = path.read_text(encoding="utf-8")
     refused = command("export", "kimmel2021", "--to", "nonmem", "-o", path, "--set", "kill_rate=1.5")
     assert refused.code == 2
     assert "--force" in refused.err
-    assert path.read_text() == first
+    assert path.read_text(encoding="utf-8") == first
     assert command("export", "kimmel2021", "--to", "nonmem", "-o", path, "--set", "kill_rate=1.5", "--force").code == 0
-    assert path.read_text() != first
+    assert path.read_text(encoding="utf-8") != first
 
 
 def test_json_tells_what_was_written(command, tmp_path):
@@ -39,7 +39,7 @@ def test_json_tells_what_was_written(command, tmp_path):
     answer = command("export", "kimmel2021", "--to", "rxode2", "--preset", "code", "-o", path, "--json").json
     assert answer == {"model": "kimmel2021", "format": "rxode2", "file": str(path), "text": None}
     printed = command("export", "kimmel2021", "--to", "rxode2", "--preset", "code", "--json").json
-    assert printed["text"] == path.read_text()
+    assert printed["text"] == path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

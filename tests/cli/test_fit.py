@@ -86,13 +86,13 @@ def test_a_fit_writes_its_report_and_tables(done, folder):
     assert done.exit_code == 0, done.output
     assert "CONVERGED" in done.output
     assert {path.name for path in (folder / "done").iterdir()} == set(FILES)
-    facts = json.loads((folder / "done" / "fit.json").read_text())
+    facts = json.loads((folder / "done" / "fit.json").read_text(encoding="utf-8"))
     assert facts["converged"]
     assert facts["blq"] == {"car_t_transgene_blood": "M3"}
     assert abs(np.log(facts["estimates"]["peak"] / 24000)) < 0.5
     assert len(facts["data"]["sha256"]) == 64
     assert "livingdrug" in facts["versions"]
-    page = (folder / "done" / "report.html").read_text()
+    page = (folder / "done" / "report.html").read_text(encoding="utf-8")
     for words in (
         "Not for clinical use",
         "Visual predictive check",
@@ -112,7 +112,7 @@ def test_a_fit_writes_its_report_and_tables(done, folder):
 
 
 def test_the_same_command_gives_the_same_numbers(run, done, folder):
-    first = json.loads((folder / "done" / "fit.json").read_text())
+    first = json.loads((folder / "done" / "fit.json").read_text(encoding="utf-8"))
     again = run("stein2019", "kinetics.csv", "--spec", "quick.toml", "-o", "again", "--no-report", "--json")
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout)["estimates"] == first["estimates"]
@@ -127,13 +127,13 @@ def test_a_fit_that_has_not_converged_never_prints_as_if_it_had(run, folder):
     assert "last value" in answer.output
     assert "estimate   " not in answer.output
     assert "--resume" in answer.output
-    facts = json.loads((folder / "late" / "fit.json").read_text())
+    facts = json.loads((folder / "late" / "fit.json").read_text(encoding="utf-8"))
     assert "estimates" not in facts
     assert "time limit" in facts["verdict"]
     assert set(facts["last_values"]) >= {"peak", "contraction"}
-    assert "NOT CONVERGED" in (folder / "late" / "report.html").read_text()
-    assert "last_value" in (folder / "late" / "estimates.csv").read_text()
-    assert "NOT CONVERGED" in (folder / "late" / "summary.txt").read_text()
+    assert "NOT CONVERGED" in (folder / "late" / "report.html").read_text(encoding="utf-8")
+    assert "last_value" in (folder / "late" / "estimates.csv").read_text(encoding="utf-8")
+    assert "NOT CONVERGED" in (folder / "late" / "summary.txt").read_text(encoding="utf-8")
 
 
 def test_a_killed_fit_goes_on_to_the_same_numbers(run, done, folder):
@@ -159,7 +159,7 @@ def test_a_killed_fit_goes_on_to_the_same_numbers(run, done, folder):
     answer = run(*words, "--resume")
     assert answer.exit_code == 0, answer.output
     assert not checkpoint.exists()
-    one, two = (json.loads((folder / name / "fit.json").read_text()) for name in ("done", "killed"))
+    one, two = (json.loads((folder / name / "fit.json").read_text(encoding="utf-8")) for name in ("done", "killed"))
     assert one["estimates"] == two["estimates"]
 
 
@@ -167,7 +167,7 @@ def test_models_side_by_side(run, folder):
     words = ["stein2019_smooth", "kinetics.csv", "--spec", "quick.toml", "--beside", "stein2019", "-m", "focei"]
     answer = run(*words, "-o", "pair", "--no-report", "--time-limit", 2)
     assert (folder / "pair" / "stein2019" / "estimates.csv").exists()
-    facts = json.loads((folder / "pair" / "fit.json").read_text())
+    facts = json.loads((folder / "pair" / "fit.json").read_text(encoding="utf-8"))
     assert [row["RUN"] for row in facts["comparison"]] == ["stein2019_smooth", "stein2019"]
     assert any("mixes" in note or "ln(2 pi)" in note for note in facts["comparison_notes"])
     assert answer.exit_code == (0 if all(row["CONVERGED"] for row in facts["comparison"]) else 1)

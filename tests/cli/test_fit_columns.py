@@ -89,7 +89,7 @@ def test_two_endpoints_and_a_moving_column_of_a_solved_model(folder: Path) -> No
     assert result.exit_code == 0, result.output
     table = pd.read_csv(folder / "two" / "diagnostics.csv", dtype={"ID": str})
     data = pd.read_csv(folder / "two.csv")
-    facts = json.loads((folder / "two" / "fit.json").read_text())["estimates"]
+    facts = json.loads((folder / "two" / "fit.json").read_text(encoding="utf-8"))["estimates"]
     eta = pd.read_csv(folder / "two" / "effects.csv", dtype={"ID": str}).set_index("ID")
     for k, who in enumerate(dict.fromkeys(data["ID"])):
         mine = data[data["ID"] == who]

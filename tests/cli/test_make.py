@@ -32,7 +32,7 @@ def test_a_process_leaves_report_and_tables(command, tmp_path):
     assert len(found) == 60
     assert len(pd.read_csv(tmp_path / "run" / "batches.csv")) == 60
     assert "date" in pd.read_csv(tmp_path / "run" / "events.csv")
-    assert "Not for clinical use" in (tmp_path / "run" / "report.html").read_text()
+    assert "Not for clinical use" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Not for clinical use." in answer.out
 
 
@@ -72,7 +72,7 @@ def test_a_cohort_from_a_file_and_its_bad_rows(command, cohort, tmp_path):
     assert answer.code == 0, answer.err
     table = pd.read_csv(tmp_path / "run" / "batches.csv").set_index("patient")
     assert table.loc[7, "left_stage"] == "cohort file"
-    assert "batch of patient 6" in (tmp_path / "run" / "report.html").read_text()
+    assert "batch of patient 6" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_records_of_the_infused_are_whole(command, cohort, tmp_path):
@@ -123,7 +123,7 @@ def test_a_hostile_title_stays_text(command, tmp_path):
     plan = tmp_path / "plan.toml"
     plan.write_text('title = "<script>alert(1)</script>"\n')
     assert command("make", plan, "-n", 30, "-o", tmp_path / "run").code == 0
-    page = (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
@@ -148,7 +148,7 @@ def test_a_site_that_was_refitted_is_a_process(command, tmp_path):
     assert command("refit", "making", site, "-o", tmp_path / "refit", "--json").code == 0
     found = command("make", tmp_path / "refit" / "priors.toml", "-n", 40, "-o", tmp_path / "run", "--json").json
     assert found["process"] == "priors"
-    assert "5 batches" in (tmp_path / "run" / "report.html").read_text()
+    assert "5 batches" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_patient_without_t_cells_does_not_stop_the_others(command, tmp_path):
@@ -156,7 +156,7 @@ def test_a_patient_without_t_cells_does_not_stop_the_others(command, tmp_path):
     file.write_text("patient,weight_kg,cd3_per_uL\n0,70,0\n5,70,900\n")
     answer = command("make", "-n", file, "-o", tmp_path / "run")
     assert answer.code == 0, answer.err
-    assert "batch of patient 5" in (tmp_path / "run" / "report.html").read_text()
+    assert "batch of patient 5" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     answer = command("make", "-n", file, "-o", tmp_path / "other", "--batch", 0)
     assert "no living T cell was seeded for patient 0" in answer.err
 

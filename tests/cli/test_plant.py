@@ -56,7 +56,7 @@ def test_a_plant_leaves_report_and_tables(command, small_plan, tmp_path):
         "report.html", "plan.json", "patients.parquet", "visits.parquet", "holds.parquet", "outages.parquet",
         "events.parquet",
     }  # fmt: skip
-    page = (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Not for clinical use" in page
     assert "<script" not in page
     assert page.count("<figure") >= 4
@@ -84,8 +84,8 @@ def test_a_network_is_solved_and_shown(command, network, tmp_path):
     assert answer.code == 0, answer.err
     assert answer.json["costs_usd"]["all"] == 15 * 130 + 2 * (300 + 19_788)
     assert answer.json["gap"] == 0
-    assert json.loads((tmp_path / "run" / "design.json").read_text())["open"] == ["m1"]
-    assert "figure-map" in (tmp_path / "run" / "report.html").read_text()
+    assert json.loads((tmp_path / "run" / "design.json").read_text(encoding="utf-8"))["open"] == ["m1"]
+    assert "figure-map" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_options_of_the_network_reach_it(command, network, tmp_path):
@@ -122,6 +122,6 @@ def test_finished_work_is_not_written_over_unasked(command, small_plan, tmp_path
 
 def test_hostile_names_do_no_harm(command, small_plan, tmp_path):
     hostile = tmp_path / "hostile.toml"
-    hostile.write_text(small_plan.read_text().replace('"A small plant"', '"<script>alert(1)</script>"'))
+    hostile.write_text(small_plan.read_text(encoding="utf-8").replace('"A small plant"', '"<script>alert(1)</script>"'))
     assert command("plant", hostile, "-n", 20, "-o", tmp_path / "run").code == 0
-    assert "<script" not in (tmp_path / "run" / "report.html").read_text()
+    assert "<script" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

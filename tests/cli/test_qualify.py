@@ -37,9 +37,9 @@ def test_nothing_is_written_over_without_force(command, tmp_path):
     answer = command("qualify", "stein2019", "--out", tmp_path)
     assert answer.code == 2
     assert "--force" in answer.err
-    assert (tmp_path / "validation.json").read_text() == "mine"
+    assert (tmp_path / "validation.json").read_text(encoding="utf-8") == "mine"
     assert command("qualify", "stein2019", "--workers", 1, "--out", tmp_path, "--force").code == 0
-    assert (tmp_path / "validation.json").read_text() != "mine"
+    assert (tmp_path / "validation.json").read_text(encoding="utf-8") != "mine"
 
 
 def test_a_file_is_no_folder(command, tmp_path):
@@ -48,7 +48,7 @@ def test_a_file_is_no_folder(command, tmp_path):
     answer = command("qualify", "stein2019", "--out", path, "--force")
     assert answer.code == 2
     assert "is a file" in answer.err
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
 
 
 def test_a_failure_is_told_and_the_exit_code_is_one(command, tmp_path, one_failure):

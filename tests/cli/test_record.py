@@ -91,7 +91,7 @@ def test_export_to_fhir(command, batch, tmp_path):
     told = command("record", "export", path, "--key", public, "--out", out)
     assert "FHIR R5" in told.out
     assert "Not for clinical use" in told.out
-    assert json.loads(out.read_text()) == shown.json
+    assert json.loads(out.read_text(encoding="utf-8")) == shown.json
     assert command("record", "export", path, "--key", public, "-o", out, "--force", "--json").json["resources"] == 5
 
 
@@ -119,6 +119,6 @@ def test_an_export_never_writes_over_a_file_unasked(command, batch, tmp_path):
     out.write_text("mine")
     words = ("record", "export", path, "--key", public, "-o")
     assert "--force writes over it" in command(*words, out).err
-    assert out.read_text() == "mine"
+    assert out.read_text(encoding="utf-8") == "mine"
     assert "is the record itself" in command(*words, path, "--force").err
     assert path.read_bytes() == before

@@ -42,7 +42,7 @@ def test_numbers_tables_and_figure_are_left(command, site, tmp_path):
     table = pd.read_csv(tmp_path / "run" / "table.csv").set_index("quantity")
     assert table.loc["copies_per_cell", "batches"] == 5
     assert table.loc["efficiency", "batches"] == 0
-    assert (tmp_path / "run" / "figure.svg").read_text().startswith("<svg")
+    assert (tmp_path / "run" / "figure.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_a_journey_takes_the_numbers(command, site, tmp_path):
@@ -51,7 +51,7 @@ def test_a_journey_takes_the_numbers(command, site, tmp_path):
     journey = with_site(Journey(infusion={"model": "kimmel2021"}), path)
     assert journey.engineering.copies_per_cell.mark == "computed"
     assert "Clinic A: 5 batches" in journey.engineering.copies_per_cell.note
-    assert Journey(**tomllib.loads(path.read_text()), infusion={"model": "kimmel2021"}) == journey
+    assert Journey(**tomllib.loads(path.read_text(encoding="utf-8")), infusion={"model": "kimmel2021"}) == journey
 
 
 def test_json_says_the_same_and_nothing_else(command, site, tmp_path):
@@ -118,8 +118,8 @@ def test_bad_rows_can_be_left_out(command, tmp_path):
 def test_hostile_names_do_no_harm(command, site, tmp_path):
     name = '"]\n[release]\nleast_viability = 0 # <script>'
     assert command("refit", "making", site, "-o", tmp_path / "run", "--site", name).code == 0
-    assert "release" not in tomllib.loads((tmp_path / "run" / "priors.toml").read_text())
-    assert "<script" not in (tmp_path / "run" / "figure.svg").read_text()
+    assert "release" not in tomllib.loads((tmp_path / "run" / "priors.toml").read_text(encoding="utf-8"))
+    assert "<script" not in (tmp_path / "run" / "figure.svg").read_text(encoding="utf-8")
 
 
 def test_a_heading_without_rows_gives_the_prior_back(command, tmp_path):
@@ -127,6 +127,6 @@ def test_a_heading_without_rows_gives_the_prior_back(command, tmp_path):
     path.write_text("batch,culture_days\n")
     answer = command("refit", "making", path, "-o", tmp_path / "run", "--json")
     assert answer.code == 0, answer.err
-    assert tomllib.loads((tmp_path / "run" / "priors.toml").read_text()) == {}
+    assert tomllib.loads((tmp_path / "run" / "priors.toml").read_text(encoding="utf-8")) == {}
     before, after = answer.json["preview"]
     assert {**before, "numbers": ""} == {**after, "numbers": ""}

@@ -58,7 +58,7 @@ def test_json_and_saved_table_hold_every_score(command, files, tmp_path):
 def test_a_forecast_that_was_changed_is_refused(command, files):
     predictions, observed = files
     predictions.chmod(0o644)
-    predictions.write_text(predictions.read_text().replace("abc", "abd"))
+    predictions.write_text(predictions.read_text(encoding="utf-8").replace("abc", "abd"))
     answer = command("score", predictions, observed, "--json")
     assert answer.code == 2
     assert "changed since" in answer.json["error"]["message"]

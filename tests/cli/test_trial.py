@@ -27,15 +27,15 @@ def test_a_run_leaves_report_tables_configuration_and_log(finished_run):
     }  # fmt: skip
     assert len(pd.read_parquet(finished_run / "patients.parquet")) == 60
     assert "CAR T cells in blood, day 7" in set(pd.read_parquet(finished_run / "endpoints.parquet")["endpoint"])
-    configuration = json.loads((finished_run / "configuration.json").read_text())
+    configuration = json.loads((finished_run / "configuration.json").read_text(encoding="utf-8"))
     assert configuration["patients"] == 60
-    assert "Not for clinical use" in (finished_run / "report.html").read_text()
+    assert "Not for clinical use" in (finished_run / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_log_has_versions_seed_and_hashes_and_no_patient(finished_run):
     import hashlib
 
-    log = (finished_run / "run.log").read_text()
+    log = (finished_run / "run.log").read_text(encoding="utf-8")
     assert "seed 1" in log
     assert re.search(r"versions: python [\d.]+.*numpy [\d.]+", log)
     for name in ("patients.parquet", "endpoints.parquet", "configuration.json"):
@@ -83,7 +83,7 @@ def test_baseline_volumes_come_from_a_file(command, small_trial, tmp_path, monke
 def test_a_report_is_made_again_from_the_folder(command, finished_run, tmp_path):
     path = tmp_path / "again.html"
     assert command("report", finished_run, "--out", path, "--json").json == {"report": str(path)}
-    assert path.read_text() == (finished_run / "report.html").read_text()
+    assert path.read_text(encoding="utf-8") == (finished_run / "report.html").read_text()
 
 
 def test_a_run_can_be_cited(command, finished_run):
@@ -120,11 +120,13 @@ def test_a_full_disk_is_told(command, small_trial, tmp_path, monkeypatch):
 def test_hostile_names_do_no_harm(command, small_trial, tmp_path):
     hostile = tmp_path / "hostile.toml"
     hostile.write_text(
-        small_trial.read_text().replace('"A small trial"', '"<script>alert(1)</script>[bold]x[/nothing]\\u001b[31m"')
+        small_trial.read_text(encoding="utf-8").replace(
+            '"A small trial"', '"<script>alert(1)</script>[bold]x[/nothing]\\u001b[31m"'
+        )
     )
     answer = command("trial", hostile, "-n", 10, "--out", tmp_path / "run")
     assert answer.code == 0
-    assert "<script" not in (tmp_path / "run" / "report.html").read_text()
+    assert "<script" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -192,7 +194,7 @@ def test_a_trial_of_the_twin_leaves_a_report_and_tables(command, twin_run):
     known = table.dropna(subset=["sets_low"])
     assert (known["sets_low"] <= known["sets_high"]).all()
     assert len(known) > 0.8 * len(table)
-    assert json.loads((folder / "configuration.json").read_text())["parameter_sets"] == 20
+    assert json.loads((folder / "configuration.json").read_text(encoding="utf-8"))["parameter_sets"] == 20
     assert [row["endpoint"] for row in told["endpoints"]] == table["endpoint"].tolist()
     assert len(pd.read_parquet(folder / "patients.parquet")) == 30
     assert "@article{maude2018," in command("cite", folder).out
@@ -212,7 +214,7 @@ def test_a_trial_of_the_twin_is_told_to_people(command, twin_run):
 def test_the_report_of_a_twins_trial_is_made_again_from_its_tables(command, twin_run, tmp_path):
     folder, _ = twin_run
     assert command("report", folder, "--out", tmp_path / "again.html", "--json").code == 0
-    assert (tmp_path / "again.html").read_text() == (folder / "report.html").read_text()
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == (folder / "report.html").read_text()
 
 
 def test_a_damaged_table_of_a_twins_trial_is_named(command, twin_run, tmp_path):

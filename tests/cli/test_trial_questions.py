@@ -36,10 +36,10 @@ def test_a_check_leaves_page_figure_and_numbers(command, tmp_path):
     answer = command("emerge", "three-scales", "-n", 30, "--threads", 1, "--out", tmp_path, "--json")
     assert answer.code == 0
     assert answer.json["checks"][0]["check"] == "three-scales"
-    kept = json.loads((tmp_path / "three-scales.json").read_text())
+    kept = json.loads((tmp_path / "three-scales.json").read_text(encoding="utf-8"))
     assert kept["rows"] == answer.json["checks"][0]["rows"]
-    assert (tmp_path / "three-scales.svg").read_text().startswith("<svg")
-    assert "Not for clinical use" in (tmp_path / "three-scales.html").read_text()
+    assert (tmp_path / "three-scales.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "Not for clinical use" in (tmp_path / "three-scales.html").read_text(encoding="utf-8")
     told = command("emerge", "three-scales", "-n", 30, "--threads", 1, "--out", tmp_path)
     assert "Penn" in told.out
 
@@ -57,8 +57,8 @@ def test_a_design_leaves_page_and_tables(command, tmp_path):
     assert answer.code == 0
     assert answer.json["power"][0]["size"] == 20
     assert pd.read_csv(tmp_path / "run" / "power.csv")["power"][0] == pytest.approx(answer.json["power"][0]["power"])
-    assert json.loads((tmp_path / "run" / "design.json").read_text())["trial"] == "juliet"
-    assert "small" in (tmp_path / "run" / "report.html").read_text()
+    assert json.loads((tmp_path / "run" / "design.json").read_text(encoding="utf-8"))["trial"] == "juliet"
+    assert "small" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Power" in command("design", path, "--threads", 1, "--out", tmp_path / "run").out
 
 
@@ -96,7 +96,7 @@ def test_a_scoreboard_is_made_from_a_table(command, tmp_path):
     assert {p.name for p in (tmp_path / "docs").iterdir()} == {
         "images", "scoreboard.csv", "scoreboard.html", "scoreboard.md",
     }  # fmt: skip
-    assert "(images/scoreboard.svg)" in (tmp_path / "docs" / "scoreboard.md").read_text()
+    assert "(images/scoreboard.svg)" in (tmp_path / "docs" / "scoreboard.md").read_text(encoding="utf-8")
     again = command("scoreboard", "--coverage", tmp_path / "docs" / "scoreboard.csv", "--out", tmp_path / "again")
     assert again.code == 0
     assert "Goal met" in again.out

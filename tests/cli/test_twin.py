@@ -91,9 +91,9 @@ def test_nothing_is_written_over_without_force(command, tmp_path, name):
     answer = command("run", name, "--days", 30, "--save", path)
     assert answer.code == 2
     assert "--force" in answer.err
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
     assert command("run", name, "--days", 30, "--save", path, "--force").code == 0
-    assert path.read_text().startswith("<svg")
+    assert path.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_without_a_seed_it_is_the_default_patient(command):

@@ -39,7 +39,7 @@ def test_an_unknown_public_name_says_what_to_do():
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "src")))
 def test_no_module_imports_the_package_root(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             assert "livingdrug" not in [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):

@@ -12,7 +12,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 def python_of(page: Path) -> str:
     """The page's examples as one script; all other lines left empty, so that an error names the page's line."""
-    text, code, at = page.read_text(), "", 0
+    text, code, at = page.read_text(encoding="utf-8"), "", 0
     for block in BLOCK.finditer(text):
         code += "\n" * text.count("\n", at, block.start(1)) + block[1]
         at = block.end(1)

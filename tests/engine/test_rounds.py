@@ -275,6 +275,7 @@ try:
     solve(model, {"dose": np.linspace(1e8, 2e8, 400_000)}, [1.0, 20_000.0], **arguments)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+    solve(model, {}, [1.0], **arguments)  # the threads are kept and can be used again
 """
 
 

@@ -1,5 +1,9 @@
 """One solve: its accuracy, its events, what it watches for, and what happens to a patient that cannot be solved."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -641,3 +645,31 @@ def test_a_switch_that_stands_in_an_output_only():
     assert found["seen"][0].tolist() == [2.0, 2.0, 6.0, 6.0]
     assert found.extreme["most"][1][0] == 10.0
     assert found.crossing_time["up"][0] == pytest.approx(4.0)
+
+
+# -- threads ----------------------------------------------------------------------------------------------------------
+GROWTH = np.linspace(0.2, 0.9, 64)
+
+
+def grown(models, threads=2):
+    return solve(models.Logistic, {"growth": GROWTH}, [30.0], threads=threads)["car_t_total"]
+
+
+def test_several_threads_of_the_caller_solve_at_once(models):
+    alone = grown(models)
+    with ThreadPoolExecutor(4) as callers:
+        for found in callers.map(lambda k: grown(models, 1 + k % 3), range(40)):
+            assert np.array_equal(found, alone)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_solves_too(models):
+    """The threads that a solve keeps do not survive a fork: the child must not wait for them."""
+    alone = grown(models)
+    child = get_context("fork").Process(target=lambda: sys.exit(0 if np.array_equal(grown(models), alone) else 3))
+    child.start()
+    child.join(30)
+    if child.is_alive():
+        child.kill()
+    assert child.exitcode == 0

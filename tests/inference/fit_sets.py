@@ -24,7 +24,7 @@ from livingdrug.model import exp, lognormal, normal, time
 
 
 def references(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "nlme" / "references.json").read_text())
+    return json.loads((folder / "nlme" / "references.json").read_text(encoding="utf-8"))
 
 
 def _arrays(table: pd.DataFrame, **columns: Any) -> EventData:

@@ -262,11 +262,11 @@ def ranks(simulations: int, seed: int) -> dict[str, np.ndarray]:
 def test_ranks_of_simulated_truths_are_uniform() -> None:
     """Talts et al. 2018, with values below the limit (M3): chi-squared over four classes of ranks, at 0.1 %."""
     pytest.importorskip("nutpie", reason="the extra bayes is not installed")
-    found = ranks(40, 2)
+    found = ranks(32, 2)
     assert set(found) == {"k", "sd(k)", "a"}
     for name, one in found.items():
         counts = np.bincount(one // 8, minlength=4)
-        assert counts.sum() == 40
+        assert counts.sum() == 32
         assert stats.chisquare(counts).pvalue > 1e-3, (name, counts)
 
 
@@ -276,5 +276,5 @@ def test_ranks_tell_a_likelihood_that_forgets_the_limit(monkeypatch: pytest.Monk
     pytest.importorskip("nutpie", reason="the extra bayes is not installed")
     right = residual._below
     monkeypatch.setattr(residual, "_below", lambda *given: [0 * part for part in right(*given)])
-    counts = np.bincount(ranks(30, 2)["k"] // 8, minlength=4)
+    counts = np.bincount(ranks(24, 2)["k"] // 8, minlength=4)
     assert stats.chisquare(counts).pvalue < 1e-3, counts

@@ -57,7 +57,7 @@ def test_a_bad_file_tells_everything_and_exits_with_two(run, tmp_path):
     assert "row 1, subject 1, DV = x: not a number" in done.output
     assert "row 2, subject 1, TIME = 1: time runs backwards" in done.output
     assert "3 errors, 0 warnings; the data cannot be used" in done.output
-    assert (tmp_path / "out" / "findings.csv").read_text().count("error") == 3
+    assert (tmp_path / "out" / "findings.csv").read_text(encoding="utf-8").count("error") == 3
     assert not (tmp_path / "out" / "page.html").exists()
     answer = json.loads(run("data", "check", "bad.csv", "--json").output)
     assert not answer["right"]
@@ -89,7 +89,7 @@ def test_nca_prints_labels_rules_and_tables(run, tmp_path):
     table = pd.read_csv(tmp_path / "out" / "nca.csv")
     assert table["cmax"].tolist() == [8000, 16000]
     assert table["fold_expansion"].tolist() == [20, 40]
-    assert "Not for clinical use." in (tmp_path / "out" / "rules.txt").read_text()
+    assert "Not for clinical use." in (tmp_path / "out" / "rules.txt").read_text(encoding="utf-8")
     answer = json.loads(run("nca", "good.csv", "--json", "--rule", "method=linear").output)
     assert answer["subjects"][0]["auc_interval"] == 1400 + 12600 + 20000 + 15750
     assert any("linear" in line for line in answer["rules"])

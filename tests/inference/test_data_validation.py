@@ -169,7 +169,7 @@ def test_every_meaning_is_in_the_how_to():
     from pathlib import Path
 
     page = Path(__file__).parents[2] / "docs" / "how-to" / "fit-data.md"
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in MEANINGS)
 
 

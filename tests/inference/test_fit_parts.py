@@ -375,7 +375,7 @@ def test_estimates_stay_when_the_tolerance_is_tightened_tenfold(method: str) -> 
     found = [
         fit(
             StatisticalModel(EngineModel(load_model("stein2019"), rtol=rtol), parameters, end), data, method,
-            seed=3, saem=settings, importance=50,
+            seed=3, saem=settings, importance=1000,
         ).estimates_
         for rtol in (ESTIMATION, ESTIMATION / 10)
     ]  # fmt: skip
@@ -405,7 +405,7 @@ def test_a_fit_on_the_engine_is_the_same_on_one_and_two_threads(method: str) -> 
     found = [
         fit(
             StatisticalModel(EngineModel(load_model("stein2019"), threads=threads), parameters, end), data, method,
-            seed=4, saem=SaemSettings(10, 5, chains=2), importance=20,
+            seed=4, saem=SaemSettings(10, 5, chains=2), importance=1000,
         )
         for threads in (1, 2)
     ]  # fmt: skip
@@ -528,7 +528,7 @@ def test_saem_of_a_car_t_model_of_five_states_is_that_of_quadrature() -> None:
     parameters = {name: Estimate(1.3 * value, lognormal(1.3 * sd)) for name, (value, sd) in true.items()}
     problem = StatisticalModel(model, parameters, Endpoint("car_t_blood", log_additive(0.5)))
     exact = fit(problem, data, "quadrature", nodes=5)
-    found = fit(problem, data, "saem")
+    found = fit(problem, data, "saem", saem=SaemSettings(100, 80, 2))
     assert found.converged_, found.verdict_
     assert exact.standard_errors_ is not None
     for name, value in exact.estimates_.items():

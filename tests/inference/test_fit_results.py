@@ -179,7 +179,7 @@ if __name__ == "__main__":
             os.kill(os.getpid(), signal.SIGKILL)
 
     Saem.iterate = until_killed
-    fit(*made(sys.argv[1]), saem=SETTINGS, seed=5, importance=100, checkpoint=sys.argv[2])
+    fit(*made(sys.argv[1]), saem=SETTINGS, seed=5, importance=1000, checkpoint=sys.argv[2])
 """
 
 
@@ -195,7 +195,7 @@ def test_a_killed_saem_goes_on_to_the_same_end(tmp_path: Path, kind: str) -> Non
     space = runpy.run_path(str(script))
     model, data = space["made"](kind)
     again, whole = (
-        fit(model, data, saem=space["SETTINGS"], seed=5, importance=100, checkpoint=path) for path in (file, None)
+        fit(model, data, saem=space["SETTINGS"], seed=5, importance=1000, checkpoint=path) for path in (file, None)
     )
     assert (again.theta_ == whole.theta_).all()
     assert (again.trace_ == whole.trace_).all()

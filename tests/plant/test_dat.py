@@ -89,7 +89,7 @@ def test_a_file_that_is_absent_or_too_big(tmp_path, monkeypatch):
     ],
 )
 def test_instances_that_make_no_sense_are_refused(tmp_path, small_instance, old, new, words):
-    text = small_instance.read_text()
+    text = small_instance.read_text(encoding="utf-8")
     assert old in text
     with pytest.raises(InputError, match=words):
         read_network(write(tmp_path, text.replace(old, new)))
@@ -106,6 +106,8 @@ def test_comments_frame_mark_and_several_entries_per_line(tmp_path):
 
 def test_an_instance_written_in_single_lines_is_the_same_instance(shared_data, tmp_path):
     instance = shared_data / "manufacturing" / "ishipment_50patients_130days.dat"
-    body = re.sub(r"(?<=:=)[^;]*", lambda found: " " + " ".join(found[0].split()) + " ", instance.read_text())
+    body = re.sub(
+        r"(?<=:=)[^;]*", lambda found: " " + " ".join(found[0].split()) + " ", instance.read_text(encoding="utf-8")
+    )
     again, first = read_network(write(tmp_path, body)), read_network(instance)
     assert dataclasses.replace(again, name=first.name) == first

@@ -19,7 +19,9 @@ def instance(shared_data):
 
 @pytest.fixture(scope="module")
 def published(shared_data):
-    found = json.loads((shared_data / "manufacturing" / "ishipment_reference_solutions.json").read_text())["instances"]
+    found = json.loads(
+        (shared_data / "manufacturing" / "ishipment_reference_solutions.json").read_text(encoding="utf-8")
+    )["instances"]
     return {row["max_turnaround_days"]: row for row in found}
 
 
@@ -203,7 +205,7 @@ def test_a_design_is_written_whole(tmp_path, small_instance):
 
     found = design(read_network(small_instance), horizon_days=5)
     folder = found.save(tmp_path / "run")
-    about = json.loads((folder / "design.json").read_text())
+    about = json.loads((folder / "design.json").read_text(encoding="utf-8"))
     assert about["costs_usd"] == found.costs
     assert pd.read_parquet(folder / "assignments.parquet").equals(found.assignments)
     assert found.table["share"].iloc[:-1].sum() == pytest.approx(1)

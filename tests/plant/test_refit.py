@@ -217,7 +217,7 @@ def test_the_file_makes_a_journey(culture, tmp_path):
     assert journey.release.losses.thaw_recovery.mark == "computed"
     assert journey.multiplication.growth_rate.source == "site data"
     assert "40 batches" in journey.multiplication.growth_rate.note
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert "Not for clinical use" in text
     assert "# before: log-normal, median 1.78 1/day" in text
 

@@ -19,7 +19,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     found = []
     for folder in PROCESSES.glob("[0-9]*"):
         try:
-            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            session = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[3])
             if session == process.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except (OSError, IndexError):

@@ -1,6 +1,6 @@
 """Chance of cure: the engine's jump process against Kendall's formula, parameter by parameter.
 
-The published simulations are compared row by row in tests/engine/test_jumps.py and in docs/validation-kimmel2021.md.
+The published simulations are compared row by row by ``livingdrug qualify`` and in docs/validation-kimmel2021.md.
 """
 
 from __future__ import annotations

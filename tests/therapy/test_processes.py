@@ -41,7 +41,7 @@ def test_every_number_of_a_file_says_where_it_comes_from(name):
             if isinstance(value, dict):
                 yield from [value] if "value" in value or "kind" in value else numbers(value)
 
-    found = list(numbers(tomllib.loads((FOLDER / f"{name}.toml").read_text())))
+    found = list(numbers(tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))))
     assert found
     for number in found:
         assert number.get("note"), number

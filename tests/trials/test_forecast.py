@@ -72,14 +72,14 @@ def test_a_frozen_file_is_never_written_over(forecast, tmp_path):
     ],
 )
 def test_a_changed_file_is_refused(forecast, tmp_path, change):
-    text = forecast.write(tmp_path / "predictions.csv").read_text()
+    text = forecast.write(tmp_path / "predictions.csv").read_text(encoding="utf-8")
     (tmp_path / "changed.csv").write_text(change(text))
     with pytest.raises(InputError, match="changed since"):
         read_forecast(tmp_path / "changed.csv")
 
 
 def test_line_ends_of_another_system_do_not_matter(forecast, tmp_path):
-    text = forecast.write(tmp_path / "predictions.csv").read_text()
+    text = forecast.write(tmp_path / "predictions.csv").read_text(encoding="utf-8")
     (tmp_path / "windows.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     assert len(read_forecast(tmp_path / "windows.csv").table) == 3
 

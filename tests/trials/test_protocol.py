@@ -138,7 +138,9 @@ def test_mistakes_name_the_file_and_the_key(tmp_path, text, old, new, words):
 def test_the_line_is_that_of_the_second_arm(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(ZUMA_7.replace('comparator = "lbcl_second_line"', 'comparator = "none"'), encoding="utf-8")
-    line = next(k for k, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("comparator"))
+    line = next(
+        k for k, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text.startswith("comparator")
+    )
     with pytest.raises(InputError, match=f"line {line}: arms.1.comparator"):
         Protocol.read(path)
 

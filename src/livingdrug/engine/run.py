@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,20 @@ REACH = 0.999
 """A step that would come at least so far towards a stop goes there at once."""
 BATCH = 16
 """Patients that a worker takes at a time."""
+
+
+_kept = threading.local()
+
+
+def _threads(workers: int) -> ThreadPoolExecutor:
+    """Threads of the caller's own, kept from solve to solve: to start them costs more than a small solve.
+
+    A forked process has none of its parent's threads and starts its own.
+    """
+    process, size = getattr(_kept, "what", (None, 0))
+    if process != os.getpid() or size < workers:
+        _kept.what, _kept.pool = (os.getpid(), workers), ThreadPoolExecutor(workers)
+    return _kept.pool
 
 
 class Cohort:
@@ -226,14 +241,18 @@ class Run:
         def work() -> None:
             kernel.advance(held[0].ctypes.data)  # holds every array, whatever becomes of the caller
 
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                working = {pool.submit(work) for _ in range(workers)}
-                while working:  # wake up often, so that Ctrl-C is heard
-                    working = wait(working, timeout=0.1).not_done
-            except BaseException:
-                cancel[0] = 1  # the kernels look at this after every step; leaving the pool waits for them
-                raise
+        pool, working = _threads(workers), set[Future[None]]()
+        try:
+            for _ in range(workers):
+                working.add(pool.submit(work))
+            while working:  # wake up often, so that Ctrl-C is heard
+                done, working = wait(working, timeout=0.1)
+                for one in done:
+                    one.result()
+        except BaseException:
+            cancel[0] = 1  # the kernels look at this after every step
+            wait(working)
+            raise
         if not whole:
             part.give_back()  # type: ignore[union-attr]
 
