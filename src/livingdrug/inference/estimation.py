@@ -47,7 +47,7 @@ from livingdrug.inference.predictions import deviations
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.result import LIKELIHOODS, FitResult
 from livingdrug.inference.saem import Saem, SaemSettings
-from livingdrug.inference.search import search_approximation, search_nodes
+from livingdrug.inference.search import Found, Stop, search_approximation, search_nodes, spread_borders
 from livingdrug.inference.uncertainty import (
     Uncertainty,
     of_approximation,
@@ -242,8 +242,22 @@ def _search(problem: Problem, theta: Reals, options: _Options) -> _Run:
     if options.method in APPROXIMATIONS:
         found, nodes = search_approximation(problem, start, options.method, stop), None
     else:
-        found, nodes = search_nodes(problem, start, _placer(problem, options), stop)
+        found, nodes = _search_nodes(problem, start, options, stop)
     return _Run(found.theta, found.finished, found.steps, found.message, found.minus2ll, nodes, np.zeros((0, 0)))
+
+
+def _search_nodes(problem: Problem, start: Reals, options: _Options, stop: Stop) -> tuple[Found, AnyNodes]:
+    """Search over nodes; where that gets stuck, once more from where Laplace's approximation ends, and take the better.
+
+    Nodes pin the typical value of an effect whose spread is nothing, wherever it stands then; modes do not.
+    """
+    place = _placer(problem, options)
+    first = search_nodes(problem, start, place, stop)
+    stuck = not first[0].finished or (first[0].theta < spread_borders(problem)).any()
+    if not stuck or options.late():
+        return first
+    again = search_nodes(problem, search_approximation(problem, start, "laplace", stop).theta, place, stop)
+    return min(first, again, key=lambda one: one[0].minus2ll)
 
 
 def _placer(problem: Problem, options: _Options) -> Callable[[Reals], AnyNodes]:

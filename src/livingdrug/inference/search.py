@@ -24,13 +24,24 @@ from livingdrug.inference.modes import Modes
 from livingdrug.inference.nodes import AnyNodes
 from livingdrug.inference.problem import Problem
 
-__all__ = ["Found", "approximate_slopes", "reach", "search_approximation", "search_nodes"]
+__all__ = [
+    "NOTHING",
+    "Found",
+    "Stop",
+    "approximate_slopes",
+    "reach",
+    "search_approximation",
+    "search_nodes",
+    "spread_borders",
+]
 
 Reals = NDArray[np.float64]
 
 STEP = 1e-4
 """Step of the differences, on the working scale (of logarithms and the like)."""
 STOPPED = "stopped before the end"
+NOTHING = 1e-3
+"""A spread below this share of its first guess counts as none."""
 
 
 @dataclass(frozen=True)
@@ -175,15 +186,19 @@ def search_approximation(problem: Problem, theta: Reals, method: str, stop: Stop
 def search_nodes(
     problem: Problem, theta: Reals, place: Callable[[Reals], AnyNodes], stop: Stop | None = None, rounds: int = 20
 ) -> tuple[Found, AnyNodes]:
-    """Maximise a likelihood over nodes that are placed anew until the gain is spent."""
+    """Maximise a likelihood over nodes that are placed anew until the gain is spent.
+
+    Spreads stop just past their border: beyond it nothing changes but that sums over nodes lose their digits.
+    """
     theta, total, message = theta.copy(), 0, "the rounds of placing nodes were used up"
-    nodes = place(theta)
+    nodes, least = place(theta), spread_borders(problem) + math.log(0.9)
     for _ in range(rounds):
 
         def objective(free: Reals, held: AnyNodes = nodes, at: Reals = theta) -> tuple[float, Reals]:
+            near = _with(problem, at, free)
             with np.errstate(all="ignore"):
-                value, slopes = held.value_and_score(_with(problem, at, free))
-            return -2 * float(value.sum()), -2 * slopes.sum(axis=0)
+                value, slopes = held.value_and_score(np.maximum(near, least))
+            return -2 * float(value.sum()), -2 * slopes.sum(axis=0) * (near >= least)[problem.free]
 
         def seen(free: Reals, value: float, at: Reals = theta) -> bool:
             return stop is not None and stop(_with(problem, at, free), value)
@@ -192,9 +207,10 @@ def search_nodes(
         start = theta[problem.free]
         free, steps, early = descend(objective, start, 2 * score, reach(problem, theta), seen, most=60)
         move = np.abs(free - theta[problem.free]).max()
-        theta, total = _with(problem, theta, free), total + steps
+        theta, total = np.maximum(_with(problem, theta, free), least), total + steps
         nodes = place(theta)
-        if early != STOPPED and (decrement(nodes.value_and_score(theta)[1]) < 1e-6 or move < 1e-6):
+        spent = move < 1e-6 or (theta < spread_borders(problem)).any()  # of such a theta no more is to be had
+        if early != STOPPED and (spent or decrement(nodes.value_and_score(theta)[1]) < 1e-6):
             message = ""
             break
         if early == STOPPED:
@@ -203,6 +219,15 @@ def search_nodes(
     value, score = nodes.value_and_score(theta)
     found = Found(theta, -2 * float(value.sum()), -2 * score, total, message or "nothing is left to gain", not message)
     return found, nodes
+
+
+def spread_borders(problem: Problem) -> Reals:
+    """Below which value a spread counts as none, shape (entry,); minus infinity for all other entries."""
+    found = np.full(len(problem.theta), -np.inf)
+    for block in problem.blocks:
+        diagonal = [block.entries[j * (j + 3) // 2] for j in range(len(block.names))]
+        found[diagonal] = problem.theta[diagonal] + math.log(NOTHING)
+    return found
 
 
 def descend(

@@ -14,7 +14,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference.nodes import AnyNodes, ClassNodes, Nodes, Scores
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.scales import from_working
-from livingdrug.inference.search import approximate_slopes
+from livingdrug.inference.search import NOTHING, approximate_slopes, spread_borders
 
 __all__ = [
     "KINDS",
@@ -31,8 +31,6 @@ __all__ = [
 Reals = NDArray[np.float64]
 
 KINDS = ("information", "scores", "sandwich")
-NOTHING = 1e-3
-"""A spread below this share of its first guess counts as none."""
 ROUNDING = 1e-11
 """Least eigenvalue of an information matrix with ones on its diagonal that is more than rounding."""
 ENOUGH = 250
@@ -215,10 +213,7 @@ def at_border(problem: Problem, theta: Reals) -> NDArray[np.bool_]:
 
     A spread: beside its first guess. A part of a residual: no row's deviation depends on it.
     """
-    found = np.zeros(len(theta), bool)
-    for block in problem.blocks:
-        diagonal = [block.entries[j * (j + 3) // 2] for j in range(len(block.names))]
-        found[diagonal] = theta[diagonal] < problem.theta[diagonal] + math.log(NOTHING)
+    found = theta < spread_borders(problem)
     for k, end in enumerate(problem.model.ends):
         if len(end.residual.names) > 1:
             f = problem.predict(theta[None], np.zeros((1, problem.subjects, problem.d))).f[:, problem.endpoint_rows[k]]
