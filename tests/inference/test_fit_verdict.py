@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
 
 from livingdrug.errors import FitError, InputError
 from livingdrug.inference.closed_form import ClosedForm, symbols
@@ -83,6 +85,47 @@ def test_methods_by_points_do_not_call_a_spread_of_nothing_converged() -> None:
     assert "sd(slope)" in exact.verdict_
     assert "lies at its border 0" in exact.verdict_
     assert "sd(slope)" in drawn.verdict_ or "omega(slope)" in drawn.verdict_  # SAEM only goes towards it
+
+
+def tilted_lines(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values of twelve lines that turn about one point; their levels differ by little."""
+    random = np.random.Generator(np.random.Philox(seed))
+    times, away = np.linspace(1, 30, 8), random.standard_normal((12, 1))
+    noise = random.standard_normal((12, 8))
+    return times, 5 + 0.1 * away - 0.02 * away * times + 0.5 * noise
+
+
+def least_minus2ll(times: np.ndarray, values: np.ndarray) -> float:
+    """Of the lines: their values are normal, so their density is known; SciPy seeks its maximum from many starts."""
+    design = np.column_stack([np.ones_like(times), times])
+
+    def minus2ll(at: np.ndarray) -> float:
+        factor = np.array([[at[2], 0.0], [at[3], at[4]]])
+        spread = design @ factor @ factor.T @ design.T + math.exp(2 * at[5]) * np.eye(len(times))
+        return -2 * float(multivariate_normal(design @ at[:2], spread).logpdf(values).sum())
+
+    starts = [(5.0, 0.0, level, level * turn, slope, -0.7) for level in (0.05, 0.2) for turn in (-0.1, 0.1)
+              for slope in (0.003, 0.02)]  # fmt: skip
+    return min(minimize(minus2ll, np.array(one), method="BFGS").fun for one in starts)
+
+
+@pytest.mark.parametrize(
+    ("seed", "level", "slope"), [(1, 0.1, 0.02), (2, 0.5, 0.1), (7, 1.0, 0.1), (8, 1.0, 0.1), (11, 0.5, 0.1)]
+)
+def test_a_search_that_stepped_past_a_small_spread_comes_back(seed: int, level: float, slope: float) -> None:
+    """From first guesses that are too wide, searches ended at spreads of nothing, up to 3.7 above the minimum."""
+    times, values = tilted_lines(seed)
+    start, turn = symbols("start", "slope")
+    parameters = {"start": Estimate(5.0, normal(level)), "slope": Estimate(0.01, normal(slope))}
+    model = StatisticalModel(
+        ClosedForm("line", start + turn * time), parameters, Endpoint("value", additive(1.0)), omega="full"
+    )
+    data = EventData.from_arrays(
+        ids=range(12), subject=np.repeat(np.arange(12), 8), time=np.tile(times, 12), value=values.ravel()
+    )
+    found = fit(model, data, "focei")
+    assert found.converged_
+    assert found.minus2ll_ == pytest.approx(least_minus2ll(times, values), abs=1e-3)
 
 
 def test_effects_that_go_together_are_named_as_a_correlation() -> None:

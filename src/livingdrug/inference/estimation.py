@@ -47,7 +47,15 @@ from livingdrug.inference.predictions import deviations
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.result import LIKELIHOODS, FitResult
 from livingdrug.inference.saem import Saem, SaemSettings
-from livingdrug.inference.search import Found, Stop, search_approximation, search_nodes, spread_borders
+from livingdrug.inference.search import (
+    STOPPED,
+    Found,
+    Stop,
+    lifted,
+    search_approximation,
+    search_nodes,
+    spreads_at_border,
+)
 from livingdrug.inference.uncertainty import (
     Uncertainty,
     of_approximation,
@@ -82,7 +90,9 @@ SHARES = (1.0, 0.5, 0.25)
 """Of a Newton step that are tried: draws that know a direction badly make a whole one too long."""
 SURELY = 3.0
 """Standard errors of its own, from the draws of the nodes, that such a move must have to be taken."""
-STOPPED = 50
+WORTH = 1e-3
+"""Gain of -2 log likelihood for which a second search is taken instead of the first."""
+STOPPED_POINTS = 50
 """Points per subject of importance sampling after a search that the time limit ended: its numbers are no estimates."""
 POINTS, PREDICTED = (500, 2000, 32_000), (1_200_000, 40_000_000)
 """Points per subject of importance sampling of closed forms: fewest, usual, most. More than usual where all are no more
@@ -233,17 +243,30 @@ def _search(problem: Problem, theta: Reals, options: _Options) -> _Run:
     if options.method == "saem":
         return _run_saem(problem, theta, options)
     stored = options.checkpoint.read()
-    start = theta if stored is None else stored["theta"]
+    start, lowest = theta if stored is None else stored["theta"], math.inf
 
-    def stop(at: Reals, _value: float) -> bool:
-        options.checkpoint.write({"theta": at})
+    def stop(at: Reals, value: float) -> bool:
+        nonlocal lowest
+        if value < lowest:
+            lowest = value
+            options.checkpoint.write({"theta": at})
         return options.late()
 
     if options.method in APPROXIMATIONS:
-        found, nodes = search_approximation(problem, start, options.method, stop), None
+        found, nodes = _search_modes(problem, start, options.method, stop), None
     else:
         found, nodes = _search_nodes(problem, start, options, stop)
     return _Run(found.theta, found.finished, found.steps, found.message, found.minus2ll, nodes, np.zeros((0, 0)))
+
+
+def _search_modes(problem: Problem, start: Reals, method: str, stop: Stop) -> Found:
+    """Search by an approximation; where a spread ends as nothing, once more with that lifted, and take the better."""
+    first = search_approximation(problem, start, method, stop)
+    if not spreads_at_border(problem, first.theta).any():
+        return first
+    again = search_approximation(problem, lifted(problem, first.theta), method, stop)
+    best = again if again.minus2ll < first.minus2ll - WORTH else first
+    return best if again.message != STOPPED else replace(best, finished=False, message=STOPPED)
 
 
 def _search_nodes(problem: Problem, start: Reals, options: _Options, stop: Stop) -> tuple[Found, AnyNodes]:
@@ -253,10 +276,11 @@ def _search_nodes(problem: Problem, start: Reals, options: _Options, stop: Stop)
     """
     place = _placer(problem, options)
     first = search_nodes(problem, start, place, stop)
-    stuck = not first[0].finished or (first[0].theta < spread_borders(problem)).any()
+    stuck = not first[0].finished or spreads_at_border(problem, first[0].theta).any()
     if not stuck or options.late():
         return first
-    again = search_nodes(problem, search_approximation(problem, start, "laplace", stop).theta, place, stop)
+    laplace = _search_modes(problem, start, "laplace", lambda _at, _value: options.late())
+    again = search_nodes(problem, laplace.theta, place, stop)
     return min(first, again, key=lambda one: one[0].minus2ll)
 
 
@@ -283,7 +307,7 @@ def _run_saem(problem: Problem, theta: Reals, options: _Options) -> _Run:
     if not done:
         options.checkpoint.write(run.to_state())
     theta, trace = run.estimate(), run.course()
-    points = options.importance if done else min(options.importance, STOPPED)
+    points = options.importance if done else min(options.importance, STOPPED_POINTS)
     nodes = importance_nodes(problem, theta, points, options.seed, run.chains.guess(), run.posterior())
     nodes, draws, uncertainty = _known(run, theta, nodes, options, done=done)
     found = _sharpened(problem, theta, draws, uncertainty, options) if done else (theta, uncertainty)

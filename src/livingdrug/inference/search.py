@@ -23,16 +23,19 @@ from livingdrug.inference.marginal import approximate, value_at, zero_prediction
 from livingdrug.inference.modes import Modes
 from livingdrug.inference.nodes import AnyNodes
 from livingdrug.inference.problem import Problem
+from livingdrug.inference.vector import Block
 
 __all__ = [
     "NOTHING",
+    "STOPPED",
     "Found",
     "Stop",
     "approximate_slopes",
+    "lifted",
     "reach",
     "search_approximation",
     "search_nodes",
-    "spread_borders",
+    "spreads_at_border",
 ]
 
 Reals = NDArray[np.float64]
@@ -42,6 +45,14 @@ STEP = 1e-4
 STOPPED = "stopped before the end"
 NOTHING = 1e-3
 """A spread below this share of its first guess counts as none."""
+LIFTED = 0.1
+"""Share of its first guess from which a spread that became none is tried once more."""
+ROUNDS = 5
+"""Descents by an approximation, one after the other: what the first ones learnt of the curvature may mislead them."""
+SPENT = 1e-7
+"""Gain of -2 log likelihood in a round that is none."""
+HELD = {"modes": 0.1, "nodes": 0.9}
+"""Share of its border below which a spread is held: sums over nodes lose their digits sooner than modes."""
 
 
 @dataclass(frozen=True)
@@ -164,23 +175,34 @@ Objective = Callable[[Reals], tuple[float, Reals]]
 
 
 def search_approximation(problem: Problem, theta: Reals, method: str, stop: Stop | None = None) -> Found:
-    """Minimise an approximation of -2 log likelihood from a start."""
+    """Minimise an approximation of -2 log likelihood from a start.
+
+    Spreads stop past their border: beyond it nothing changes but that modes lose their digits. A descent that has ended
+    is begun anew where it is, until nothing is gained.
+    """
     held: dict[str, Reals] = {}
+    least = spread_borders(problem) + math.log(HELD["modes"])
 
     def objective(free: Reals) -> tuple[float, Reals]:
+        near = _with(problem, theta, free)
         with np.errstate(all="ignore"):  # a step too far is refused
-            value, slopes, modes = approximate_slopes(problem, _with(problem, theta, free), method, held.get("eta"))
+            value, slopes, modes = approximate_slopes(problem, np.maximum(near, least), method, held.get("eta"))
         held["eta"] = modes.eta
-        return float(value.sum()), slopes.sum(axis=0)
+        return float(value.sum()), slopes.sum(axis=0) * (near >= least)[problem.free]
 
     def seen(free: Reals, value: float) -> bool:
         return stop is not None and stop(_with(problem, theta, free), value)
 
-    _, slopes, _ = approximate_slopes(problem, theta, method)
-    free, steps, message = descend(objective, theta[problem.free], slopes, reach(problem, theta), seen)
-    best = _with(problem, theta, free)
-    value, slopes, _ = approximate_slopes(problem, best, method, held.get("eta"))
-    return Found(best, float(value.sum()), slopes, steps, message or "nothing is left to gain", not message)
+    value, slopes, _ = approximate_slopes(problem, theta, method)
+    best, total, message = theta, 0, "the rounds of descent were used up"
+    for _ in range(ROUNDS):
+        free, steps, early = descend(objective, best[problem.free], slopes, reach(problem, best), seen)
+        best, before, total = np.maximum(_with(problem, theta, free), least), float(value.sum()), total + steps
+        value, slopes, _ = approximate_slopes(problem, best, method, held.get("eta"))
+        if early == STOPPED or before - float(value.sum()) < SPENT:
+            message = early
+            break
+    return Found(best, float(value.sum()), slopes, total, message or "nothing is left to gain", not message)
 
 
 def search_nodes(
@@ -191,7 +213,7 @@ def search_nodes(
     Spreads stop just past their border: beyond it nothing changes but that sums over nodes lose their digits.
     """
     theta, total, message = theta.copy(), 0, "the rounds of placing nodes were used up"
-    nodes, least = place(theta), spread_borders(problem) + math.log(0.9)
+    nodes, least = place(theta), spread_borders(problem) + math.log(HELD["nodes"])
     for _ in range(rounds):
 
         def objective(free: Reals, held: AnyNodes = nodes, at: Reals = theta) -> tuple[float, Reals]:
@@ -203,18 +225,16 @@ def search_nodes(
         def seen(free: Reals, value: float, at: Reals = theta) -> bool:
             return stop is not None and stop(_with(problem, at, free), value)
 
-        _, score = nodes.value_and_score(theta)
-        start = theta[problem.free]
-        free, steps, early = descend(objective, start, 2 * score, reach(problem, theta), seen, most=60)
-        move = np.abs(free - theta[problem.free]).max()
+        value, score = nodes.value_and_score(theta)
+        free, steps, early = descend(objective, theta[problem.free], 2 * score, reach(problem, theta), seen, most=60)
+        gained = -2 * float(value.sum()) - objective(free)[0]
         theta, total = np.maximum(_with(problem, theta, free), least), total + steps
         nodes = place(theta)
-        spent = move < 1e-6 or (theta < spread_borders(problem)).any()  # of such a theta no more is to be had
-        if early != STOPPED and (spent or decrement(nodes.value_and_score(theta)[1]) < 1e-6):
-            message = ""
-            break
         if early == STOPPED:
             message = STOPPED
+            break
+        if gained < SPENT or spreads_at_border(problem, theta).any():  # past a border nothing more is to be had
+            message = ""
             break
     value, score = nodes.value_and_score(theta)
     found = Found(theta, -2 * float(value.sum()), -2 * score, total, message or "nothing is left to gain", not message)
@@ -225,9 +245,41 @@ def spread_borders(problem: Problem) -> Reals:
     """Below which value a spread counts as none, shape (entry,); minus infinity for all other entries."""
     found = np.full(len(problem.theta), -np.inf)
     for block in problem.blocks:
-        diagonal = [block.entries[j * (j + 3) // 2] for j in range(len(block.names))]
+        diagonal = _diagonal(block)
         found[diagonal] = problem.theta[diagonal] + math.log(NOTHING)
     return found
+
+
+def spreads_at_border(problem: Problem, theta: Reals) -> NDArray[np.bool_]:
+    """Which entries are spreads that count as none, shape (entry,).
+
+    Beside their first guess, or beside the whole spread of an effect that follows from those before it.
+    """
+    found, omega = theta < spread_borders(problem), problem.covariance(theta)
+    for block in problem.blocks:
+        diagonal = _diagonal(block)
+        found[diagonal] |= np.exp(theta[diagonal]) < NOTHING * np.sqrt(np.diag(omega)[list(block.places[0])])
+    return found
+
+
+def lifted(problem: Problem, theta: Reals) -> Reals:
+    """A theta with the spreads that count as none lifted again, and their block's correlations forgotten.
+
+    Spreads are sought by their logarithm, along which any likelihood is flat where they are nothing: a search that
+    once stepped too far sees no way back, even where a small spread is likelier than none.
+    """
+    omega, none = problem.covariance(theta), spreads_at_border(problem, theta)
+    for block in problem.blocks:
+        diagonal, at = _diagonal(block), list(block.places[0])
+        if none[diagonal].any():
+            least = LIFTED * np.exp(problem.theta[diagonal])
+            omega[np.ix_(at, at)] = np.diag(np.maximum(np.diag(omega)[at], least**2))
+    return problem.with_covariance(theta, omega)
+
+
+def _diagonal(block: Block) -> list[int]:
+    """Entries of the logarithms on the diagonal of a block's Cholesky factor."""
+    return [block.entries[j * (j + 3) // 2] for j in range(len(block.names))]
 
 
 def descend(
@@ -327,11 +379,3 @@ def inverse_spread(slopes: Reals) -> Reals:
     balanced = hessian / scale[:, None] / scale + 0.1 * np.eye(len(scale))
     inverse = np.linalg.inv(balanced) / scale[:, None] / scale
     return 0.5 * (inverse + inverse.T)
-
-
-def decrement(score: Reals) -> float:
-    """What -2 log likelihood can still gain, to second order, from the subjects' scores, shape (subject, entry)."""
-    total = score.sum(axis=0)
-    information = score.T @ score
-    scale = 1e-10 * np.trace(information) * np.eye(len(total))
-    return float(total @ np.linalg.solve(information + scale, total))

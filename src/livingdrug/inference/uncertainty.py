@@ -14,7 +14,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference.nodes import AnyNodes, ClassNodes, Nodes, Scores
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.scales import from_working
-from livingdrug.inference.search import NOTHING, approximate_slopes, spread_borders
+from livingdrug.inference.search import NOTHING, approximate_slopes, spreads_at_border
 
 __all__ = [
     "KINDS",
@@ -211,9 +211,10 @@ def _definite(information: Reals) -> bool:
 def at_border(problem: Problem, theta: Reals) -> NDArray[np.bool_]:
     """Which entries are deviations that have shrunk to nothing, shape (entry,).
 
-    A spread: beside its first guess. A part of a residual: no row's deviation depends on it.
+    A spread: see :func:`livingdrug.inference.search.spreads_at_border`. A part of a residual: no row's deviation
+    depends on it.
     """
-    found = theta < spread_borders(problem)
+    found = spreads_at_border(problem, theta)
     for k, end in enumerate(problem.model.ends):
         if len(end.residual.names) > 1:
             f = problem.predict(theta[None], np.zeros((1, problem.subjects, problem.d))).f[:, problem.endpoint_rows[k]]

@@ -121,10 +121,13 @@ def strayed(problem: Problem, theta: Reals, uncertainty: Uncertainty) -> list[st
 
 
 def _working_errors(problem: Problem, uncertainty: Uncertainty) -> dict[int, float]:
-    """Standard errors of the free entries on the working scale, by entry."""
-    if uncertainty.inverse is None:
-        return {}
-    return dict(zip(problem.free.tolist(), np.sqrt(np.diag(uncertainty.inverse)).tolist(), strict=True))
+    """Standard errors of the free entries on the working scale, by entry; at least so large where there are none."""
+    if uncertainty.inverse is not None:
+        errors = np.sqrt(np.diag(uncertainty.inverse))
+    else:  # with all other entries known
+        with np.errstate(divide="ignore"):
+            errors = 1.0 / np.sqrt(np.abs(np.diag(uncertainty.information)))
+    return {b: error for b, error in zip(problem.free.tolist(), errors.tolist(), strict=True) if not math.isnan(error)}
 
 
 def _empty_residuals(problem: Problem, values: Mapping[str, float]) -> list[str]:
