@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["BoundForm"]
 
 Reals = NDArray[np.float64]
+BLOCK = 8192
+"""Values of one node that are evaluated at once at most."""
 _CONSTANT, _BY_UNIT, _BY_ROW = range(3)
 _FUNCTIONS: dict[str, Callable[..., Any]] = {**OPERATIONS, "inv": np.reciprocal}
 
@@ -55,7 +57,8 @@ class BoundForm:
             graph = Graph()
             graph.power_floor = 1e-300
             root, rates = response(self.form, self.form.formulas[word], kind, graph, place)
-            found.append(_Part(kind, at, _Program(graph, root, self.by), rates))
+            blocks = [_Block(self, at[k : k + BLOCK]) for k in range(0, len(at), BLOCK)]
+            found.append(_Part(kind, blocks, _Program(graph, root, self.by), rates))
         return found
 
     def _check_timing(self, name: str, place: str) -> None:
@@ -81,41 +84,43 @@ class BoundForm:
             Arrays of shape (chain, row), (chain, row, parameter), (chain, row, parameter, parameter).
         """
         chains, p = len(values), len(self.by)
-        shapes = [(chains, len(self.pair_row), *([p] * k)) for k in range(order + 1)]
-        results = [np.empty(shapes[0]), *(np.zeros(shape) for shape in shapes[1:])]
-        by_unit = {name: values[..., j] for j, name in enumerate(self.by)}
+        results = [np.zeros((chains, self.count, *([p] * k))) for k in range(order + 1)]
         for part in self.parts:
-            whole = len(part.at) == len(self.pair_row)
-            by_row = {n: v if whole else v[part.at] for n, v in self.fixed.items()}
-            unit = self.unit if whole else self.unit[part.at]
-            if part.kind.steady and part.kind.infused:
-                by_row[RUNNING.name] = _running(part.kind, by_row, by_unit, unit)
-            if part.rates and not self.tried:
-                self._check_decline(part, by_row, by_unit, unit)
-            part.program.run(by_row, by_unit, unit, results, slice(None) if whole else part.at, wanted)
+            for block in part.blocks:
+                most = max(BLOCK // len(block.at), 1)
+                for c in range(0, chains, most):
+                    some = slice(c, c + most)
+                    self._evaluate(part, block, values[some], [one[some] for one in results], wanted)
         self.tried = True
-        return tuple(results if self.whole else [self._summed(r) for r in results])
+        return tuple(results)
 
-    def _check_decline(self, part: _Part, by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: Any) -> None:
+    def _evaluate(
+        self, part: _Part, block: _Block, values: Reals, results: list[Reals], wanted: Sequence[int] | None
+    ) -> None:
+        """Evaluate some pairs of a part and add them up into the rows of the results."""
+        by_row, by_unit = block.by_row, {name: values[:, block.units, j] for j, name in enumerate(self.by)}
+        if part.kind.steady and part.kind.infused:
+            by_row = {**by_row, RUNNING.name: _running(part.kind, by_row, by_unit, block.unit)}
+        if part.rates and not self.tried:
+            self._check_decline(part, block, by_row, by_unit)
+        for place, found in part.program.run(by_row, by_unit, block.unit, len(results) - 1, wanted):
+            if block.starts is not None:  # the sum over the doses of each row
+                found = np.add.reduceat(np.broadcast_to(found, (len(values), len(block.at))), block.starts, axis=1)
+            for index in {place, place[::-1]}:
+                results[len(place)][(slice(None), block.rows, *index)] += found
+
+    def _check_decline(self, part: _Part, block: _Block, by_row: Mapping[str, Any], by_unit: Mapping[str, Any]) -> None:
         """Say in words what never settles at the first guesses; later it only makes parameters impossible."""
-        for values in part.program.values(part.rates, by_row, by_unit, unit):
-            rates = np.broadcast_to(np.atleast_2d(values), (len(np.atleast_2d(values)), len(unit)))
+        for values in part.program.values(part.rates, by_row, by_unit, block.unit):
+            rates = np.broadcast_to(np.atleast_2d(values), (len(np.atleast_2d(values)), len(block.unit)))
             grows = ~(rates < 0).any(axis=0)
             if grows.any():
                 k = int(np.argmax(grows))
                 raise InputError(
-                    f"{self.form.name}: {self.pairs.place(part.at[k])}: no steady state (SS) is found at the first "
+                    f"{self.form.name}: {self.pairs.place(block.at[k])}: no steady state (SS) is found at the first "
                     f"guesses: a part of the formula does not decline with the time (its exponent is {rates[0, k]:g} "
                     "per day). Write out the doses (ADDL and II), or begin with other values"
                 )
-
-    def _summed(self, by_pair: Reals) -> Reals:
-        """Sum over the doses of each row; a row before its first dose is zero."""
-        result = np.zeros((len(by_pair), self.count, *by_pair.shape[2:]))
-        if len(self.pair_row):
-            first = np.flatnonzero(np.diff(self.pair_row, prepend=-1))
-            result[:, self.pair_row[first]] = np.add.reduceat(by_pair, first, axis=1)
-        return result
 
 
 def _running(kind: Kind, by_row: Mapping[str, Any], by_unit: Mapping[str, Any], unit: Any) -> Any:
@@ -133,9 +138,31 @@ class _Part:
     """The pairs of one endpoint and kind of dose, and the formula of these."""
 
     kind: Kind
-    at: NDArray[np.intp]
+    blocks: list[_Block]
     program: _Program
     rates: list[int]
+
+
+class _Block:
+    """Some pairs, so few that all values on the way to theirs stay in the processor's own memory.
+
+    Attributes:
+        at: the pairs.
+        by_row: name of a symbol -> its values.
+        units: range of the units that they belong to.
+        unit: which of these each belongs to.
+        rows: rows of the results into which they are added.
+        starts: where the doses of each row begin; None where pairs and rows are one.
+    """
+
+    def __init__(self, bound: BoundForm, at: NDArray[np.intp]) -> None:
+        pairs: Any = slice(at[0], at[-1] + 1) if at[-1] - at[0] == len(at) - 1 else at
+        unit, row = bound.unit[pairs], bound.pair_row[pairs]
+        self.at, self.by_row = at, {name: values[pairs] for name, values in bound.fixed.items()}
+        self.units = slice(unit.min(), unit.max() + 1)
+        self.unit = unit - self.units.start
+        self.starts = None if bound.whole else np.flatnonzero(np.diff(row, prepend=-1))
+        self.rows = pairs if self.starts is None else row[self.starts]
 
 
 class _Program:
@@ -162,24 +189,20 @@ class _Program:
         by_row: Mapping[str, Any],
         by_unit: Mapping[str, Any],
         unit: NDArray[np.intp],
-        results: list[Reals],
-        at: Any,
+        order: int,
         wanted: Sequence[int] | None,
-    ) -> None:
-        """Evaluate into the rows ``at`` of the results."""
-        order = len(results) - 1
+    ) -> Iterator[tuple[tuple[int, ...], Any]]:
+        """Yield the value and the derivatives at the rows, each after the parameters by which it is one."""
         chosen = range(len(self.variables)) if wanted is None else wanted
-        first = {i: node for i, node in self.first.items() if order and i in chosen}
-        second = {key: node for key, node in self.second.items() if order > 1 and set(key) <= set(chosen)}
+        nodes: dict[tuple[int, ...], int] = {(): self.root}
+        if order:
+            nodes |= {(i,): node for i, node in self.first.items() if i in chosen}
+        if order > 1:
+            nodes |= {key: node for key, node in self.second.items() if set(key) <= set(chosen)}
         key = (order, tuple(chosen))
         if key not in self.plans:
-            self.plans[key] = _Plan(self.graph, [self.root, *first.values(), *second.values()], self.by)
-        found = iter(self.plans[key].values(by_row, by_unit, unit))
-        results[0][:, at] = next(found)
-        for i in first:
-            results[1][:, at, i] = next(found)
-        for i, j in second:
-            results[2][:, at, i, j] = results[2][:, at, j, i] = next(found)
+            self.plans[key] = _Plan(self.graph, list(nodes.values()), self.by)
+        return zip(nodes, self.plans[key].values(by_row, by_unit, unit), strict=True)
 
 
 class _Plan:
@@ -205,6 +228,19 @@ class _Plan:
                 slots = [self._at_rows(o) if self.level[node] == _BY_ROW else self.slot[o] for o in operands]
                 self.slot[node] = self._add(_FUNCTIONS[graph.operation[node]], slots)
         self.found = [self._at_rows(node) for node in nodes]
+        self.spent = self._spent()
+
+    def _spent(self) -> list[list[int]]:
+        """After each step, the slots that nobody reads any more: their memory is still warm for what comes next."""
+        first = len(self.numbers) + len(self.symbols)
+        last: dict[int, int] = {}
+        for step, (_, slots) in enumerate(self.steps):
+            last |= dict.fromkeys(slots, step)
+        spent: list[list[int]] = [[] for _ in self.steps]
+        for slot, step in last.items():
+            if slot >= first and slot not in self.found:
+                spent[step].append(slot)
+        return spent
 
     def _at_rows(self, node: int) -> int:
         """Where the value of a node at the rows lies; a step without a function takes that of each row's unit."""
@@ -222,9 +258,11 @@ class _Plan:
         """Values of the nodes that were asked for, at the rows."""
         done: list[Any] = [*self.numbers, *(by_unit[n] if n in by_unit else by_row[n] for n in self.symbols)]
         with np.errstate(all="ignore"):  # what is not a number is seen by the caller
-            for function, slots in self.steps:
+            for (function, slots), spent in zip(self.steps, self.spent, strict=True):
                 if function is None:
                     done.append(done[slots[0]].take(unit, axis=1))
                 else:
                     done.append(function(*[done[k] for k in slots]))
+                for k in spent:
+                    done[k] = None
         return [done[k] for k in self.found]

@@ -49,6 +49,8 @@ LIFTED = 0.1
 """Share of its first guess from which a spread that became none is tried once more."""
 ROUNDS = 5
 """Descents by an approximation, one after the other: what the first ones learnt of the curvature may mislead them."""
+LEFT = 1e-5
+"""What -2 log likelihood may still gain where a descent has ended, as the subjects' slopes suggest it."""
 SPENT = 1e-7
 """Gain of -2 log likelihood in a round that is none."""
 HELD = {"modes": 0.1, "nodes": 0.9}
@@ -199,7 +201,8 @@ def search_approximation(problem: Problem, theta: Reals, method: str, stop: Stop
         free, steps, early = descend(objective, best[problem.free], slopes, reach(problem, best), seen)
         best, before, total = np.maximum(_with(problem, theta, free), least), float(value.sum()), total + steps
         value, slopes, _ = approximate_slopes(problem, best, method, held.get("eta"))
-        if early == STOPPED or before - float(value.sum()) < SPENT:
+        left = slopes.sum(axis=0) @ inverse_spread(slopes) @ slopes.sum(axis=0)
+        if early == STOPPED or left < LEFT or before - float(value.sum()) < SPENT:
             message = early
             break
     return Found(best, float(value.sum()), slopes, total, message or "nothing is left to gain", not message)
