@@ -176,6 +176,21 @@ def test_a_subject_has_the_same_bits_whoever_stands_beside_it() -> None:
     assert alone.tobytes() == beside[1:].tobytes()
 
 
+def test_small_blocks_give_the_same_bits(everything: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few pairs of rows and doses are evaluated at once, and a row with more doses than that."""
+    eta = 0.2 * np.random.default_rng(5).standard_normal((4, everything.subjects, everything.d))
+    whole = everything.predict(everything.theta[None], eta, 2)
+    for most in (1, 7):
+        monkeypatch.setattr("livingdrug.inference.bound_form.BLOCK", most)
+        again = joined(one_compartment_oral(depot="1", central="2"), PK | TIMING, read(all_kinds()))
+        assert any(len(part.blocks) > 1 for part in again.bound.parts)
+        cut = again.predict(again.theta[None], eta, 2)
+        for one, other in ((whole.f, cut.f), (whole.first, cut.first), (whole.second, cut.second)):
+            assert one is not None
+            assert other is not None
+            assert one.tobytes() == other.tobytes()
+
+
 # -- derivatives -------------------------------------------------------------------------------------------------------
 def test_derivatives_are_those_of_quotients(everything: Problem) -> None:
     """First and second, by rates and durations of the model too."""

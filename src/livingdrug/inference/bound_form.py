@@ -57,9 +57,15 @@ class BoundForm:
             graph = Graph()
             graph.power_floor = 1e-300
             root, rates = response(self.form, self.form.formulas[word], kind, graph, place)
-            blocks = [_Block(self, at[k : k + BLOCK]) for k in range(0, len(at), BLOCK)]
+            blocks = [_Block(self, some) for some in self._cut(at)]
             found.append(_Part(kind, blocks, _Program(graph, root, self.by), rates))
         return found
+
+    def _cut(self, at: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Cut pairs into blocks, but no row: its doses are always summed in the same order."""
+        starts = np.append(np.flatnonzero(np.diff(self.pair_row[at], prepend=-1)), len(at))
+        edges = starts[np.searchsorted(starts, np.arange(BLOCK, len(at), BLOCK))]
+        return [some for some in np.split(at, np.unique(edges)) if len(some)]
 
     def _check_timing(self, name: str, place: str) -> None:
         """Refuse infusions whose rate or duration nobody gives."""
