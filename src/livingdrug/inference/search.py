@@ -8,6 +8,9 @@ differences in which every mode is found anew.
 
 **Nodes.** Nodes are placed, the likelihood over them is maximised with its exact derivative, nodes are placed anew,
 until nothing is gained.
+
+**Ends.** What BFGS has learnt of the curvature may mislead it, above all where a spread becomes small: a descent that
+ended with slopes left is begun anew. A spread that became nothing can be lifted again (:func:`lifted`).
 """
 
 from __future__ import annotations
