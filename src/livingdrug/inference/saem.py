@@ -264,11 +264,14 @@ class Saem:
         """
         place = self.chains.place
         score, information = np.zeros(len(self.slow)), np.zeros((len(self.slow),) * 2)
-        for k, f in enumerate(place.f):
-            part = self.chains.parts[k]
-            chance = place.chance[k] if len(place.f) > 1 else None
-            eta = place.centred - part.shifts(row)
-            found = part.predict(row, eta, 1) if len(self.loose) else Predicted(f)
+        parts = self.chains.parts
+        effects = [place.centred - part.shifts(row) for part in parts]
+        known = [  # one for all classes where these differ in effects alone
+            part.predict(row, eta, 1) if len(self.loose) else Predicted(f)
+            for part, eta, f in zip(parts, effects, place.f, strict=False)
+        ]
+        for k, (part, eta) in enumerate(zip(parts, effects, strict=True)):
+            found, chance = known[k % len(known)], place.chance[k] if len(parts) > 1 else None
             slopes = part.score(row, eta, found)[..., self.slow]
             if self.chains.movement.size:
                 pull = part.effect_score(row, eta, found)
