@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from livingdrug.engine.solve import solve
 from livingdrug.errors import InputError
+from livingdrug.inference import modes
 from livingdrug.inference.closed_form import ClosedForm, expansion_contraction, symbols
 from livingdrug.inference.data import EventData
 from livingdrug.inference.engine_model import ESTIMATION, EngineModel
@@ -214,13 +215,29 @@ def decays(residual: Residual, *, blq: str = "M3", limit: float | None = 0.5, se
     return Problem(model, data)
 
 
+def test_a_mode_is_found_where_linearised_steps_zigzag() -> None:
+    """A rise and a fall that are both measured too low: steps go 1.95 times too far; the least sum is SciPy's."""
+    (x,) = symbols("x")
+    model = StatisticalModel(
+        ClosedForm("cosh", exp(x * (1 - 2 * time))), {"x": Estimate(0.3, normal(5.0))}, Endpoint("value", additive(0.1))
+    )
+    data = EventData.from_arrays(ids=["1"], subject=np.zeros(2, int), time=np.array([0.0, 1]), value=np.full(2, 0.05))
+    found = modes.find_modes(Problem(model, data), model.problem(data).theta[None], most=60)
+
+    def loss(eta: float) -> float:
+        at = 0.3 + eta
+        return ((math.exp(at) - 0.05) ** 2 + (math.exp(-at) - 0.05) ** 2) / 0.02 + eta**2 / 50
+
+    best = optimize.minimize_scalar(loss, bounds=(-1, 1), method="bounded", options={"xatol": 1e-9})
+    assert found.found.all()
+    assert found.eta[0, 0, 0] == pytest.approx(best.x, abs=1e-6)
+
+
 @pytest.mark.parametrize("method", ["fo", "foce", "focei", "laplace"])
 @pytest.mark.parametrize("residual", [proportional(0.2), combined(0.2, 0.2)], ids=lambda r: r.kind)
 def test_slopes_with_modes_moved_along_are_those_with_modes_found_anew(
     method: str, residual: Residual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from livingdrug.inference import modes
-
     monkeypatch.setitem(modes.find_modes.__kwdefaults__, "close", 1e-19)  # so that the comparison itself is sharp
     problem = decays(residual, limit=None if method == "fo" else 0.5)
     quick = approximate_slopes(problem, problem.theta, method)[1]

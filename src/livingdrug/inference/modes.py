@@ -17,6 +17,9 @@ CLOSE, CLOSE_IF_SOLVED = 1e-11, 1e-9
 """Newton's decrement at which a mode counts as found (twice what the log density can still gain): of closed forms, and
 of models that are solved."""
 MOST_STEPS = 200
+PATIENCE, POOR, GOOD = 20, 0.25, 0.75
+"""Steps after which a search that still goes on is taken to zigzag, so that its damping follows the share of the
+promised gain that a step brought: more damping where it was poor, less where it was good (Marquardt's rule)."""
 NEARBY = 1e-3
 """Step of an entry of theta by which the movement of modes is found."""
 
@@ -70,8 +73,8 @@ def find_modes(
     state = search.at(eta)
     damping = np.zeros(shape[:2])
     done = np.zeros(shape[:2], bool)
-    for _ in range(most):
-        step, decrement = search.step(state, damping)
+    for turn in range(most):
+        step, decrement, promised = search.step(state, damping)
         done = (decrement < close) & np.isfinite(state.target)
         if done.all():
             break
@@ -79,7 +82,10 @@ def find_modes(
         better = trial.target >= state.target - 1e-13 * np.abs(state.target)
         stuck = ~better & (damping > 1e8)
         done |= stuck
-        damping = np.where(better, np.where(damping < 1e-3, 0.0, damping / 8), np.maximum(4 * damping, 1e-2))
+        with np.errstate(invalid="ignore"):  # where neither is possible
+            gained = trial.target - state.target
+        eased = _eased(damping, gained, promised if turn >= PATIENCE else None)
+        damping = np.where(better, eased, np.maximum(4 * damping, 1e-2))
         state = state.replaced(trial, better & ~done)
         if done.all():
             break
@@ -143,8 +149,8 @@ class _Search:
             None if found.hessian is None else np.nan_to_num(found.hessian),
         )  # fmt: skip
 
-    def step(self, state: _State, damping: Reals) -> tuple[Reals, Reals]:
-        """Newton step and its decrement."""
+    def step(self, state: _State, damping: Reals) -> tuple[Reals, Reals, Reals]:
+        """Newton step, its decrement, and what the damped step should gain."""
         H = state.information + self.precision
         if state.hessian is not None:
             H = _definite(-state.hessian + self.precision, H)
@@ -152,7 +158,18 @@ class _Search:
         diagonal = np.arange(H.shape[-1])
         damped = H.copy()
         damped[..., diagonal, diagonal] *= 1 + damping[..., None]
-        return _solve(damped, state.gradient), decrement
+        step = _solve(damped, state.gradient)
+        half = state.gradient - 0.5 * np.einsum("tsij,tsj->tsi", H, step)
+        return step, decrement, np.einsum("tsi,tsi->ts", step, half)
+
+
+def _eased(damping: Reals, gained: Reals, promised: Reals | None) -> Reals:
+    """Damping after steps that were taken; what they promised is None where it does not matter."""
+    less = np.where(damping < 1e-3, 0.0, damping / 8)
+    if promised is None:
+        return less
+    held = np.where(gained < GOOD * promised, damping, less)
+    return np.where(gained < POOR * promised, np.maximum(2 * damping, 0.25), held)
 
 
 def _solve(H: Reals, g: Reals) -> Reals:
