@@ -1,4 +1,4 @@
-"""`livingdrug fit` on files that say more: two endpoints of one solved model, and columns that move in time."""
+"""`livingdrug fit` on files that say more: two endpoints of a solved model, columns that move in time, and classes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,17 @@ decline = 0.0032
 contraction = 0.16
 [parameters.peak]
 covariates = [{ column = "WT", form = "power", centre = 70.0 }]
+"""
+CLASSES = """
+[parameters]
+fold_expansion = 3900
+peak_day = 9.3
+persistent_fraction = 0.0079
+decline = 0.0032
+contraction = 0.16
+[mixture]
+parameter = "peak"
+shifts = { low = -1.0 }
 """
 
 
@@ -115,3 +126,27 @@ def test_an_effect_of_a_moving_column_says_what_it_takes(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "'WT' moves in time" in " ".join(result.output.split())
     assert "takes its value at the first sample used" in " ".join(result.output.split())
+
+
+def test_classes_of_patients_are_found_and_named(tmp_path: Path) -> None:
+    """Every third patient expands twelve times less; the report, the summary and the table say who."""
+    random, count = np.random.default_rng(8), 24
+    low = np.arange(count) % 3 == 0
+    peak = 24000 * np.exp(0.3 * random.standard_normal(count) - np.log(12) * low)
+    value = transgene(DAYS, peak=peak[:, None]) * np.exp(0.3 * random.standard_normal((count, len(DAYS))))
+    frame = pd.DataFrame({"ID": np.repeat(range(count), len(DAYS)), "TIME": np.tile(DAYS, count), "DV": value.ravel()})
+    frame.to_csv(tmp_path / "classes.csv", index=False)
+    (tmp_path / "classes.toml").write_text(CLASSES)
+    words = ("--spec", tmp_path / "classes.toml", "-o", tmp_path / "out", "--method", "focei", "--replicates", 100)
+    result = run("stein2019", tmp_path / "classes.csv", *words)
+    assert result.exit_code == 0, result.output
+    assert f"classes: reference {(~low).sum()}, low {low.sum()} " in result.output
+    patients = pd.read_csv(tmp_path / "out" / "effects.csv")
+    assert list(patients) == ["ID", "CLASS", "CHANCE", "peak"]
+    assert ((patients["CLASS"] == "low") == low).all()
+    assert patients["CHANCE"].between(0.5, 1).all()
+    facts = json.loads((tmp_path / "out" / "fit.json").read_text(encoding="utf-8"))
+    assert facts["classes"] == {"reference": (~low).sum(), "low": low.sum()}
+    assert facts["estimates"]["peak:class low"] == pytest.approx(-np.log(12), abs=0.3)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Who belongs to which class" in page

@@ -19,6 +19,7 @@ from livingdrug.inference.problem import Problem
 from livingdrug.inference.ready import READY, SUBSETS, ready
 from livingdrug.inference.ready_spec import fit_models, read_specification, statistical_model
 from livingdrug.inference.saem import SaemSettings
+from livingdrug.inference.statistical import Mixture
 from livingdrug.library.stein2019 import transgene
 from livingdrug.model import lognormal
 
@@ -193,6 +194,10 @@ def test_a_file_changes_a_model_that_is_ready(tmp_path):
         degrees = 4
         limit = 50
         blq = "M4"
+        [mixture]
+        parameter = "peak"
+        shifts = { low = -1.5 }
+        shares = { low = 0.2 }
         [saem]
         exploring = 100
     """)  # fmt: skip
@@ -208,6 +213,7 @@ def test_a_file_changes_a_model_that_is_ready(tmp_path):
     assert model.ends[0].residual.degrees == 4
     pair = next(block for block in model.blocks() if len(block) == 2)
     assert {model.random[k] for k in pair} == {"peak", "contraction"}
+    assert model.mixture == Mixture("peak", {"low": -1.5}, {"low": 0.2})
     assert spec.saem_settings().exploring == 100
 
 
@@ -257,6 +263,14 @@ def test_a_file_makes_a_model_of_a_structure(tmp_path):
         ("omega = [['peak', 'beak']]", "unknown random effect 'beak'"),
         ("model = 'kirouac2023'", "is for the model 'kirouac2023'"),
         ("[parameters.peak]\ncovariates = [{ column = 'WT' }]", "needs a centre above 0"),
+        ("[mixture]\nparameter = 'beak'\nshifts = { low = -1 }", "unknown parameter 'beak'"),
+        ("[mixture]\nparameter = 'peak'\nshifts = { }", "names no class"),
+        ("[mixture]\nparameter = 'peak'\nshifts = { low = nan }", "mixture.shifts.low"),
+        (
+            "[mixture]\nparameter = 'peak'\nshifts = { low = -1 }\nshares = { low = 1.0 }",
+            "leave some for the reference",
+        ),
+        ("[mixture]\nparameter = 'peak'\nshifts = { low = -1 }\nshares = { lo = 0.1 }", "unknown class 'lo'"),
         ("= 3", "not a TOML file"),
         ("[saem]\nexploring = 0", "at least one"),
     ],

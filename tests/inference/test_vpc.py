@@ -16,7 +16,7 @@ from livingdrug.inference.estimation import fit
 from livingdrug.inference.predictions import simulate
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.residual import additive, log_additive
-from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
+from livingdrug.inference.statistical import Endpoint, Estimate, Mixture, StatisticalModel
 from livingdrug.inference.vpc import quantiles_with_limits, vpc, vpc_of
 from livingdrug.model import exp, lognormal, time
 
@@ -152,6 +152,20 @@ def test_the_correction_narrows_bands_of_mixed_doses(fitted):
         return float((outer[0.95] / outer[0.05]).median())
 
     assert width(corrected) < width(plain) / 5
+
+
+def test_the_correction_does_not_use_classes_that_simulations_draw_anew(fitted):
+    """All have the same dose, so that nothing is to be corrected; in a mixture too, whose classes nobody knows."""
+    classes = np.tile([0, 1], COUNT // 2)
+    mixed = replace(model(), mixture=Mixture("top", {"low": -2.0}))
+    problem = Problem(mixed, data())
+    one = replace(
+        fitted, problem=problem.with_classes(classes), theta_=problem.theta, eta_=np.zeros((COUNT, problem.d)),
+        class_chances_=np.array([1.0 - classes, classes]),
+    )  # fmt: skip
+    plain, corrected = (vpc(one, replicates=100, corrected=c, seed=7) for c in (False, True))
+    for name in ("OBSERVED", "LOW", "HIGH"):
+        assert corrected.quantiles[name].to_numpy() == pytest.approx(plain.quantiles[name].to_numpy(), rel=1e-9)
 
 
 def test_strata_and_groups_of_times(fitted):

@@ -218,7 +218,7 @@ def _write_one(
 ) -> dict[str, Any]:
     import json
 
-    from livingdrug.inference.diagnostics import effects
+    from livingdrug.inference.diagnostics import classes, effects
     from livingdrug.reports.fit import all_diagnostics, fit_report
     from livingdrug.reports.methods import versions
     from livingdrug.storage import write_atomically
@@ -230,12 +230,15 @@ def _write_one(
     table = result.to_frame()
     if not result.converged_:
         table = table.rename(columns={"estimate": "last_value"})
+    patients = effects(result)
+    if result.class_chances_ is not None:
+        patients = classes(result)[["ID", "CLASS", "CHANCE"]].merge(patients, on="ID")
     contents = {
         "fit.json": json.dumps(_plain(facts), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "summary.txt": result.summary(),
         "estimates.csv": table.to_csv(),
         "diagnostics.csv": rows.to_csv(index=False),
-        "effects.csv": effects(result).to_csv(index=False),
+        "effects.csv": patients.to_csv(index=False),
     }
     if replicates is not None:
         page = fit_report(
@@ -271,6 +274,7 @@ def as_facts(name: str, result: Any) -> dict[str, Any]:
         "subjects": result.problem.subjects,
         "observations": len(result.problem.rows.time),
         "below_or_above_limits": int((~result.problem.rows.points).sum()),
+        "classes": result.classes_,
         "iterations": result.iterations_,
         "seconds": result.seconds_,
         "notes": list(result.notes_),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Shrinkage",
     "as_measured",
+    "classes",
     "covariate_effects",
     "diagnostics",
     "effects",
@@ -176,8 +177,24 @@ def _dense(data: EventData, points: int) -> EventData:
 
 
 # -- effects ----------------------------------------------------------------------------------------------------------
+def classes(result: FitResult) -> Any:
+    """Return the class of a mixture that each subject belongs to: ``ID``, ``CLASS`` (the likeliest), ``CHANCE`` of it.
+
+    Then one column per class with its chance, ``reference`` first. Without a mixture all are of that class.
+    """
+    import pandas as pd
+
+    ids, names = list(result.problem.rows.data.ids), list(result.classes_) or ["reference"]
+    chances = np.ones((1, len(ids))) if result.class_chances_ is None else result.class_chances_
+    likeliest = [names[k] for k in chances.argmax(axis=0)]
+    table = pd.DataFrame({"ID": ids, "CLASS": likeliest, "CHANCE": chances.max(axis=0)})
+    return pd.concat([table, pd.DataFrame(chances.T, columns=names)], axis=1)
+
+
 def effects(result: FitResult, *, samples: int = 0, seed: int = 0) -> Any:
     """Return the random effects between subjects: one row per subject, one column per parameter.
+
+    Modes are those of the likeliest class of a mixture, see :func:`classes`.
 
     Args:
         result: a fit.

@@ -17,6 +17,11 @@
     blq = "M3"
     limit = 50.0
 
+    [mixture]                              # classes that nobody has seen, besides the reference class
+    parameter = "peak"
+    shifts = { low = -1.5 }                # of its typical value, on the scale of the effects (here: the logarithm)
+    shares = { low = 0.2 }
+
 What is not named keeps what the model ready to fit says.
 """
 
@@ -32,7 +37,7 @@ from livingdrug.errors import InputError, unknown_name
 from livingdrug.inference import residual as residuals
 from livingdrug.inference.ready import READY, ready
 from livingdrug.inference.saem import SaemSettings
-from livingdrug.inference.statistical import Effect, Endpoint, Estimate, StatisticalModel
+from livingdrug.inference.statistical import Effect, Endpoint, Estimate, Mixture, StatisticalModel
 from livingdrug.model.symbols import Spread
 
 __all__ = ["Specification", "fit_models", "read_specification", "statistical_model"]
@@ -85,6 +90,14 @@ class EndpointSpec(Declared):
     scale: Text | None = None
 
 
+class MixtureSpec(Declared):
+    """Classes that nobody has seen, which differ in the typical value of one parameter."""
+
+    parameter: Text
+    shifts: Mapping[str, Number]
+    shares: Mapping[str, Number] = {}
+
+
 class SaemSpec(Declared):
     """Iterations of SAEM."""
 
@@ -103,11 +116,16 @@ class Specification(Declared):
     omega: Literal["diagonal", "full"] | tuple[tuple[Text, ...], ...] | None = None
     compartments: Mapping[str, Text] = {}
     columns: Mapping[str, Text] = {}
+    mixture: MixtureSpec | None = None
     saem: SaemSpec = SaemSpec()
 
     def saem_settings(self) -> SaemSettings:
         """Return how SAEM runs."""
         return SaemSettings(self.saem.exploring, self.saem.smoothing, self.saem.chains)
+
+    def classes(self) -> Mixture | None:
+        """Return the mixture, if there is one."""
+        return self.mixture and Mixture(self.mixture.parameter, self.mixture.shifts, self.mixture.shares)
 
 
 def read_specification(path: str | Path) -> Specification:
@@ -164,7 +182,8 @@ def _changed(model: StatisticalModel, spec: Specification) -> StatisticalModel:
     for name, change in spec.endpoints.items():
         ends[name] = _endpoint(name, change, ends.get(name))
     omega = model.omega if spec.omega is None else spec.omega
-    return replace(model, parameters=parameters, endpoints=tuple(ends.values()), omega=omega)
+    mixture = spec.classes() or model.mixture
+    return replace(model, parameters=parameters, endpoints=tuple(ends.values()), omega=omega, mixture=mixture)
 
 
 def _built(name: str, spec: Specification) -> StatisticalModel:
@@ -173,7 +192,7 @@ def _built(name: str, spec: Specification) -> StatisticalModel:
         for key, one in spec.parameters.items()
     }
     ends = [_endpoint(key, one, None) for key, one in spec.endpoints.items()]
-    return StatisticalModel(_structure(name, spec), parameters, ends, spec.omega or "diagonal")
+    return StatisticalModel(_structure(name, spec), parameters, ends, spec.omega or "diagonal", spec.classes())
 
 
 def _structure(name: str, spec: Specification) -> Any:

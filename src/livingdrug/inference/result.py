@@ -28,6 +28,8 @@ LIKELIHOODS = {
     "quadrature": "adaptive Gauss-Hermite quadrature",
     "importance": "importance sampling",
 }
+SURE = 0.9
+"""Chance from which a subject is said to belong to a class of a mixture for sure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,16 @@ class FitResult:
     notes_: tuple[str, ...] = ()
     nodes_: AnyNodes | None = None
     class_chances_: Reals | None = None
+
+    @property
+    def classes_(self) -> dict[str, int]:
+        """Of a mixture: class -> subjects of whom it is the likeliest, ``reference`` first; empty without classes."""
+        mixture = self.problem.model.mixture
+        if mixture is None or self.class_chances_ is None:
+            return {}
+        names = ("reference", *mixture.shifts)
+        counts = np.bincount(self.class_chances_.argmax(axis=0), minlength=len(names)).tolist()
+        return dict(zip(names, counts, strict=True))
 
     # -- likelihood ---------------------------------------------------------------------------------------------------
     @property
@@ -219,6 +231,12 @@ class FitResult:
             f"  standard errors from: {kind}; condition number {self.condition_number_:.3g}",
             f"  iterations {self.iterations_}, {self.seconds_:.1f} s, seed {self.seed_}",
         ]
+        if self.class_chances_ is not None:
+            belong = ", ".join(f"{name} {subjects}" for name, subjects in self.classes_.items())
+            unsure = int((self.class_chances_.max(axis=0) < SURE).sum())
+            lines.append(
+                f"  classes: {belong} (subjects by their likeliest class; less than {_percent(SURE)} sure for {unsure})"
+            )
         if len(self.starts_) > 1:
             lines.append("  -2 log likelihood of the starts: " + ", ".join(f"{v:.3f}" for v in self.starts_))
         return [*lines, *(f"  note: {note}" for note in self.notes_), "  Not for clinical use."]

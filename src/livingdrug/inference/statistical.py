@@ -280,11 +280,16 @@ def _check_endpoint(structure: Any, endpoint: Endpoint) -> None:
 def _check_mixture(model: StatisticalModel, mixture: Mixture) -> None:
     if mixture.parameter not in model.estimates:
         raise InputError(unknown_name("parameter", mixture.parameter, model.estimates, place="mixture"))
+    if not mixture.shifts:
+        raise InputError(f"mixture of {mixture.parameter}: shifts names no class; one is enough, besides the reference")
+    for name, shift in mixture.shifts.items():
+        if not math.isfinite(shift):
+            raise InputError(f"mixture: the shift of {name!r} must be a number, got {shift!r}")
     for name in mixture.shares:
         if name not in mixture.shifts:
             raise InputError(unknown_name("class", name, mixture.shifts, place="mixture"))
     shares = mixture.first_shares().values()
-    if not shares or min(shares) <= 0 or sum(shares) >= 1:
+    if min(shares) <= 0 or sum(shares) >= 1:
         raise InputError(
             f"mixture: shares must be positive and leave some for the reference class, got {mixture.shares}"
         )

@@ -113,6 +113,7 @@ def vpc(
     at = problem.endpoint_rows[names.index(endpoint or names[0])]
     side = row_sides(measured)
     none = np.zeros((1, problem.subjects, problem.d))
+    typical = problem.with_classes(0).predict(measured.theta_[None], none).f[0]  # simulations draw classes anew
     points = pd.DataFrame(
         {
             "ROW": rows.data.observations.row[rows.source[at]],
@@ -121,7 +122,7 @@ def vpc(
             "DV": np.select([side == 0, side == 1], [rows.value, rows.high], rows.low)[at],
             "CENS": side[at],
             "LIMIT": row_limits(measured)[at],
-            "PRED": problem.predict(measured.theta_[None], none).f[0, at],
+            "PRED": typical[at],
             "STRATUM": _strata(measured, at, by),
         }
     )

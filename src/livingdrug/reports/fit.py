@@ -54,7 +54,7 @@ def fit_report(
     rows = all_diagnostics(result, seed=seed) if table_of_rows is None else table_of_rows
     draws = diagnostics.effects(result, samples=fit_effects.DRAWS, seed=seed)
     extra = [fit_effects.correlations(result, draws), fit_effects.forest(result), fit_effects.search_trace(result)]
-    people = [fit_effects.effect_distributions(result, draws), *extra]
+    people = [fit_effects.effect_distributions(result, draws), fit_effects.classes(result), *extra]
     return Report(
         render(
             "fit.html",

@@ -18,11 +18,13 @@ from livingdrug.reports.tables import table
 if TYPE_CHECKING:
     from livingdrug.inference.result import FitResult
 
-__all__ = ["correlations", "effect_distributions", "forest", "search_trace"]
+__all__ = ["classes", "correlations", "effect_distributions", "forest", "search_trace"]
 
 Rows = list[dict[str, Any]]
 DRAWS = 50
 MOST_PAIRS = 12
+ROLES = ("quiet", "published", "simulated", "regrown", "ink")
+"""Colours of classes, the reference class first; more classes than colours repeat them."""
 
 
 def effect_distributions(result: FitResult, draws: Any) -> Figure:
@@ -90,6 +92,42 @@ def _histogram_line(values: Any, most: float, bins: int = 41) -> Rows:
     height = np.histogram(values, edges, density=True)[0]
     smooth = np.convolve(np.pad(height, 2, mode="edge"), np.array([1, 4, 6, 4, 1]) / 16, mode="valid")
     return [{"x": (a + b) / 2, "y": h} for a, b, h in zip(edges[:-1], edges[1:], smooth, strict=True)]
+
+
+def classes(result: FitResult) -> Figure | None:
+    """Return how surely each patient belongs to each class; None without a mixture."""
+    found = diagnostics.classes(result)
+    names = list(found.columns[3:])
+    if len(names) < 2:
+        return None
+    found = found.sort_values(names[1:], ascending=False, ignore_index=True)
+    roles = {name: ROLES[k % len(ROLES)] for k, name in enumerate(names)}
+    rows = [[r["ID"], r["CLASS"], *(percent(r[name]) for name in names)] for r in found.to_dict("records")]
+    return Figure(
+        name="classes",
+        title="Who belongs to which class",
+        caption=(
+            "The model takes patients to be of classes that nobody has seen. Each place along the axis is one patient, "
+            "each dot the chance that he or she is of that class, given the data. Dots near 0 and 100 % tell "
+            "the classes apart; many dots in between say that the data hardly know."
+        ),
+        alt="Dots of every patient's chance to belong to each class, the patients in order.",
+        legend=tuple((role, "dot", name) for name, role in roles.items()),
+        table=table(["Patient", "Likeliest class", *names], rows, tuple(range(2, 2 + len(names))), "Classes"),
+        **charts.draw("classes", lambda canvas: _class_chart(found, roles, canvas)),
+    )
+
+
+def _class_chart(found: Any, roles: dict[str, str], canvas: Canvas) -> Any:
+    import altair as alt
+
+    x = alt.X("place:Q", title="patients, in order", axis=alt.Axis(tickCount=5, grid=False, format="d"))
+    y = alt.Y("chance:Q", title="chance", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=3))
+    layers = [
+        charts.points([{"place": k + 1, "chance": c} for k, c in enumerate(found[name].tolist())], x, y, role)
+        for name, role in roles.items()
+    ]
+    return alt.layer(*layers).properties(width=canvas.width, height=canvas.height // 2)
 
 
 def correlations(result: FitResult, draws: Any) -> Figure | None:
