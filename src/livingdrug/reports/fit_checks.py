@@ -97,7 +97,7 @@ def _values_panel(found: Vpc, stratum: str, unit: str, canvas: Canvas) -> Any:
     columns = ["OBSERVED", "LOW", "MIDDLE", "HIGH"]
     known = np.r_[mine[columns].to_numpy().ravel(), points["DV"].to_numpy()]
     log, ends = value_scale(known[np.isfinite(known)])
-    x = time_axis(found.points["TIME"], None if found.has_limit else f"time, {unit}")
+    x = time_axis(found.points["TIME"], None if found.has_limit else f"time, {unit}", 4 if canvas.narrow else 9)
     y = axis(alt.Y, "LOW:Q", drawing.words(found.endpoint), known)
     floor = ends[0]
     layers = [
@@ -135,7 +135,7 @@ def _share_panel(found: Vpc, stratum: str, unit: str, canvas: Canvas) -> Any:
     import altair as alt
 
     rows: Rows = found.below[found.below["STRATUM"] == stratum].sort_values("TIME").to_dict("records")
-    x = time_axis(found.points["TIME"], f"time, {unit}")
+    x = time_axis(found.points["TIME"], f"time, {unit}", 4 if canvas.narrow else 9)
 
     def y(field: str) -> Any:
         scale = alt.Scale(domain=[0, 1], nice=False)
