@@ -143,10 +143,10 @@ import os, signal, sys
 import numpy as np
 from livingdrug.inference.closed_form import ClosedForm, symbols
 from livingdrug.inference.data import EventData
-from livingdrug.inference.estimation import fit
+from livingdrug.inference import estimation
 from livingdrug.inference.residual import log_additive
 from livingdrug.inference.saem import Saem, SaemSettings
-from livingdrug.inference.statistical import Endpoint, Estimate, StatisticalModel
+from livingdrug.inference.statistical import Endpoint, Estimate, Mixture, StatisticalModel
 from livingdrug.library import load_model
 from livingdrug.model import exp, lognormal, time
 
@@ -167,31 +167,49 @@ def made(kind):
         ids=range(8), subject=np.repeat(range(8), 5), time=np.tile(times, 8), value=value.ravel(),
         endpoints=("car_t_transgene_blood",),
     )
-    return StatisticalModel(structure, parameters, Endpoint("car_t_transgene_blood", log_additive(0.5))), data
+    end, mixture = Endpoint("car_t_transgene_blood", log_additive(0.5)), None
+    if kind == "classes":
+        parameters["rate"], mixture = Estimate(0.1, lognormal(0.3)), Mixture("start", {"low": -1.0})
+    return StatisticalModel(structure, parameters, end, mixture=mixture), data
 
 
 if __name__ == "__main__":
+    kind, file, when = sys.argv[1:]
     iterate = Saem.iterate
+
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def until_killed(self):
         iterate(self)
         if self.iteration == 47:  # in the middle of smoothing, seven iterations after the last checkpoint
-            os.kill(os.getpid(), signal.SIGKILL)
+            killed()
 
-    Saem.iterate = until_killed
-    fit(*made(sys.argv[1]), saem=SETTINGS, seed=5, importance=1000, checkpoint=sys.argv[2])
+    if when == "while it iterates":
+        Saem.iterate = until_killed
+    else:
+        estimation.importance_nodes = killed
+    estimation.fit(*made(kind), saem=SETTINGS, seed=5, importance=1000, checkpoint=file)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
-@pytest.mark.parametrize("kind", ["closed form", pytest.param("solved", marks=pytest.mark.slow)])
-def test_a_killed_saem_goes_on_to_the_same_end(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "when", "stored"),
+    [
+        ("closed form", "while it iterates", 40),
+        ("classes", "before its likelihood", 60),
+        pytest.param("solved", "while it iterates", 40, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_saem_goes_on_to_the_same_end(tmp_path: Path, kind: str, when: str, stored: int) -> None:
     """Killed without a word (SIGKILL), between two checkpoints; the numbers are those of a run that nothing stopped."""
     script, file = tmp_path / "killed.py", tmp_path / "fit.npz"
     script.write_text(KILLED)
-    done = subprocess.run([sys.executable, str(script), kind, str(file)], check=False, capture_output=True, text=True)
+    words = [sys.executable, str(script), kind, str(file), when]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert int(json.loads(str(np.load(file)["note"]))["iteration"]) == 40
+    assert int(json.loads(str(np.load(file)["note"]))["iteration"]) == stored
     space = runpy.run_path(str(script))
     model, data = space["made"](kind)
     again, whole = (

@@ -255,12 +255,13 @@ class Chains:
     def to_state(self) -> dict[str, Any]:
         """Everything that later rounds need to go on with the same numbers."""
         own = {name: getattr(self, name) for name in self.STORED}
-        return {**own, "centred": self.place.centred, "rounds": self.rounds, "random": self.random.bit_generator.state}
+        more = {"rounds": self.rounds, "random": self.random.bit_generator.state}
+        return {**own, "centred": self.place.centred, "drawn_at": self.theta, **more}
 
-    def take_up(self, state: dict[str, Any], theta: Reals) -> None:
-        """Go on where stored chains stopped, at a theta."""
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on where stored chains stopped."""
         for name in self.STORED:
             setattr(self, name, state[name])
-        self.rounds, self.theta = int(state["rounds"]), theta
+        self.rounds, self.theta = int(state["rounds"]), state["drawn_at"]
         self.random.bit_generator.state = state["random"]
         self.place = self._at(state["centred"])

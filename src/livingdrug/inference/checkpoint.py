@@ -18,7 +18,7 @@ from livingdrug.storage import write_atomically
 __all__ = ["Checkpoint"]
 
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the stored state; a file with another one is refused, as it holds not what a fit needs to go on."""
 
 

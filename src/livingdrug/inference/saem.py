@@ -314,7 +314,7 @@ class Saem:
             setattr(self, name, state[name])
         self.late = {name[5:]: value for name, value in state.items() if name.startswith("late ")}
         self.iteration, self.trace = int(state["iteration"]), list(state["trace"])
-        self.chains.take_up(state, self.theta)
+        self.chains.take_up(state)
 
 
 def _in_classes(chance: Reals, centred: Reals) -> Reals:
