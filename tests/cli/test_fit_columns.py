@@ -30,27 +30,29 @@ spread = "none"
 residual = "proportional"
 start = [0.2]
 """
-MOVING_EFFECT = """
+HELD = """
 [parameters]
 fold_expansion = 3900
 peak_day = 9.3
 persistent_fraction = 0.0079
 decline = 0.0032
 contraction = 0.16
+"""
+MOVING_EFFECT = (
+    HELD
+    + """
 [parameters.peak]
 covariates = [{ column = "WT", form = "power", centre = 70.0 }]
 """
-CLASSES = """
-[parameters]
-fold_expansion = 3900
-peak_day = 9.3
-persistent_fraction = 0.0079
-decline = 0.0032
-contraction = 0.16
+)
+CLASSES = (
+    HELD
+    + """
 [mixture]
 parameter = "peak"
 shifts = { low = -1.0 }
 """
+)
 
 
 def run(*words: Any) -> Any:
