@@ -265,6 +265,8 @@ def test_a_file_makes_a_model_of_a_structure(tmp_path):
         ("[parameters.peak]\ncovariates = [{ column = 'WT' }]", "needs a centre above 0"),
         ("[mixture]\nparameter = 'beak'\nshifts = { low = -1 }", "unknown parameter 'beak'"),
         ("[mixture]\nparameter = 'peak'\nshifts = { }", "names no class"),
+        ("[mixture]\nparameter = 'peak'\nshifts = { \"\\u0007\" = 1 }", "printable characters"),
+        ("[mixture]\nparameter = 'peak'\nshifts = { reference = 1 }", "the class that has no shift"),
         ("[mixture]\nparameter = 'peak'\nshifts = { low = nan }", "mixture.shifts.low"),
         (
             "[mixture]\nparameter = 'peak'\nshifts = { low = -1 }\nshares = { low = 1.0 }",

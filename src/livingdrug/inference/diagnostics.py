@@ -26,6 +26,7 @@ from livingdrug.inference.data import EventData, Observations
 from livingdrug.inference.predictions import deviations, predictions
 from livingdrug.inference.problem import Problem
 from livingdrug.inference.rows import make_rows
+from livingdrug.inference.statistical import REFERENCE
 
 if TYPE_CHECKING:
     from livingdrug.inference.result import FitResult
@@ -180,15 +181,15 @@ def _dense(data: EventData, points: int) -> EventData:
 def classes(result: FitResult) -> Any:
     """Return the class of a mixture that each subject belongs to: ``ID``, ``CLASS`` (the likeliest), ``CHANCE`` of it.
 
-    Then one column per class with its chance, ``reference`` first. Without a mixture all are of that class.
+    Then one column ``chance(...)`` per class, ``reference`` first. Without a mixture all are of that class.
     """
     import pandas as pd
 
-    ids, names = list(result.problem.rows.data.ids), list(result.classes_) or ["reference"]
+    ids, names = list(result.problem.rows.data.ids), list(result.classes_) or [REFERENCE]
     chances = np.ones((1, len(ids))) if result.class_chances_ is None else result.class_chances_
     likeliest = [names[k] for k in chances.argmax(axis=0)]
     table = pd.DataFrame({"ID": ids, "CLASS": likeliest, "CHANCE": chances.max(axis=0)})
-    return pd.concat([table, pd.DataFrame(chances.T, columns=names)], axis=1)
+    return pd.concat([table, pd.DataFrame(chances.T, columns=[f"chance({name})" for name in names])], axis=1)
 
 
 def effects(result: FitResult, *, samples: int = 0, seed: int = 0) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from livingdrug.inference.nodes import AnyNodes
 from livingdrug.inference.problem import Problem
+from livingdrug.inference.statistical import REFERENCE
 from livingdrug.inference.uncertainty import Uncertainty, as_table, condition_number
 from livingdrug.inference.vector import LOG_2PI
 
@@ -84,7 +85,7 @@ class FitResult:
         mixture = self.problem.model.mixture
         if mixture is None or self.class_chances_ is None:
             return {}
-        names = ("reference", *mixture.shifts)
+        names = (REFERENCE, *mixture.shifts)
         counts = np.bincount(self.class_chances_.argmax(axis=0), minlength=len(names)).tolist()
         return dict(zip(names, counts, strict=True))
 

@@ -46,6 +46,8 @@ __all__ = [
 
 KINDS = ("lognormal", "normal", "logitnormal")
 SCALES = ("natural", "log", "log10")
+REFERENCE = "reference"
+"""Name of the class of a mixture from which the others are told by their shifts."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,11 @@ def _check_mixture(model: StatisticalModel, mixture: Mixture) -> None:
         raise InputError(unknown_name("parameter", mixture.parameter, model.estimates, place="mixture"))
     if not mixture.shifts:
         raise InputError(f"mixture of {mixture.parameter}: shifts names no class; one is enough, besides the reference")
+    if REFERENCE in mixture.shifts:
+        raise InputError(f"mixture: {REFERENCE!r} is the class that has no shift; give the other class another name")
     for name, shift in mixture.shifts.items():
+        if not name.strip() or not name.isprintable():
+            raise InputError(f"mixture: a class needs a name of printable characters, got {name!r}")
         if not math.isfinite(shift):
             raise InputError(f"mixture: the shift of {name!r} must be a number, got {shift!r}")
     for name in mixture.shares:

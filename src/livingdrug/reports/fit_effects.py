@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -96,13 +97,13 @@ def _histogram_line(values: Any, most: float, bins: int = 41) -> Rows:
 
 def classes(result: FitResult) -> Figure | None:
     """Return how surely each patient belongs to each class; None without a mixture."""
-    found = diagnostics.classes(result)
-    names = list(found.columns[3:])
-    if len(names) < 2:
+    names = list(result.classes_)
+    if not names:
         return None
-    found = found.sort_values(names[1:], ascending=False, ignore_index=True)
-    roles = {name: ROLES[k % len(ROLES)] for k, name in enumerate(names)}
-    rows = [[r["ID"], r["CLASS"], *(percent(r[name]) for name in names)] for r in found.to_dict("records")]
+    chances = [f"chance({name})" for name in names]
+    found = diagnostics.classes(result).sort_values(chances[1:], ascending=False, ignore_index=True)
+    roles = dict(zip(names, itertools.cycle(ROLES), strict=False))
+    rows = [[r["ID"], r["CLASS"], *(percent(r[column]) for column in chances)] for r in found.to_dict("records")]
     return Figure(
         name="classes",
         title="Who belongs to which class",
@@ -124,7 +125,9 @@ def _class_chart(found: Any, roles: dict[str, str], canvas: Canvas) -> Any:
     x = alt.X("place:Q", title="patients, in order", axis=alt.Axis(tickCount=5, grid=False, format="d"))
     y = alt.Y("chance:Q", title="chance", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=3))
     layers = [
-        charts.points([{"place": k + 1, "chance": c} for k, c in enumerate(found[name].tolist())], x, y, role)
+        charts.points(
+            [{"place": k + 1, "chance": c} for k, c in enumerate(found[f"chance({name})"].tolist())], x, y, role
+        )
         for name, role in roles.items()
     ]
     return alt.layer(*layers).properties(width=canvas.width, height=canvas.height // 2)
