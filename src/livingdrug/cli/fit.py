@@ -231,7 +231,7 @@ def _write_one(
     if not result.converged_:
         table = table.rename(columns={"estimate": "last_value"})
     patients = effects(result)
-    if result.class_chances_ is not None:
+    if result.classes_:
         patients = classes(result)[["ID", "CLASS", "CHANCE"]].merge(patients, on="ID")
     contents = {
         "fit.json": json.dumps(_plain(facts), indent=2, ensure_ascii=False, allow_nan=False) + "\n",

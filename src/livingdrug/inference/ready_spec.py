@@ -123,10 +123,6 @@ class Specification(Declared):
         """Return how SAEM runs."""
         return SaemSettings(self.saem.exploring, self.saem.smoothing, self.saem.chains)
 
-    def classes(self) -> Mixture | None:
-        """Return the mixture, if there is one."""
-        return self.mixture and Mixture(self.mixture.parameter, self.mixture.shifts, self.mixture.shares)
-
 
 def read_specification(path: str | Path) -> Specification:
     """Read a TOML file.
@@ -182,7 +178,7 @@ def _changed(model: StatisticalModel, spec: Specification) -> StatisticalModel:
     for name, change in spec.endpoints.items():
         ends[name] = _endpoint(name, change, ends.get(name))
     omega = model.omega if spec.omega is None else spec.omega
-    mixture = spec.classes() or model.mixture
+    mixture = _mixture(spec.mixture) or model.mixture
     return replace(model, parameters=parameters, endpoints=tuple(ends.values()), omega=omega, mixture=mixture)
 
 
@@ -192,7 +188,7 @@ def _built(name: str, spec: Specification) -> StatisticalModel:
         for key, one in spec.parameters.items()
     }
     ends = [_endpoint(key, one, None) for key, one in spec.endpoints.items()]
-    return StatisticalModel(_structure(name, spec), parameters, ends, spec.omega or "diagonal", spec.classes())
+    return StatisticalModel(_structure(name, spec), parameters, ends, spec.omega or "diagonal", _mixture(spec.mixture))
 
 
 def _structure(name: str, spec: Specification) -> Any:
@@ -214,6 +210,10 @@ def _form_options(name: str, spec: Specification) -> dict[str, Any]:
         if option not in CLOSED_FORMS[name]:
             raise InputError(unknown_name(f"option of {name}", option, CLOSED_FORMS[name]))
     return {option: str(value) for option, value in spec.options.items()}
+
+
+def _mixture(given: MixtureSpec | None) -> Mixture | None:
+    return None if given is None else Mixture(given.parameter, given.shifts, given.shares)
 
 
 def _estimate(name: str, change: ParameterSpec, old: Estimate | None) -> Estimate:
