@@ -109,7 +109,9 @@ def least_minus2ll(times: np.ndarray, values: np.ndarray) -> float:
     return min(minimize(minus2ll, np.array(one), method="BFGS").fun for one in starts)
 
 
-@pytest.mark.parametrize(("seed", "level", "slope"), [(1, 0.1, 0.02), (7, 1.0, 0.1), (8, 1.0, 0.1), (11, 0.5, 0.1)])
+@pytest.mark.parametrize(
+    ("seed", "level", "slope"), [(1, 0.1, 0.02), (2, 0.5, 0.1), (7, 1.0, 0.1), (8, 1.0, 0.1), (11, 0.5, 0.1)]
+)
 def test_a_search_that_stepped_past_a_small_spread_comes_back(seed: int, level: float, slope: float) -> None:
     """From first guesses that are too wide, searches ended at spreads of nothing, up to 3.7 above the minimum."""
     times, values = tilted_lines(seed)

@@ -52,10 +52,8 @@ LIFTED = 0.1
 """Share of its first guess from which a spread that became none is tried once more."""
 ROUNDS = 5
 """Descents by an approximation, one after the other: what the first ones learnt of the curvature may mislead them."""
-LEFT = 1e-5
-"""What -2 log likelihood may still gain where a descent has ended, as the subjects' slopes suggest it."""
 SPENT = 1e-7
-"""Gain of -2 log likelihood in a round that is none."""
+"""Gain of -2 log likelihood that is none: of a round that was done, or of another, as the subjects' slopes suggest."""
 HELD = {"modes": 0.1, "nodes": 0.9}
 """Share of its border below which a spread is held: sums over nodes lose their digits sooner than modes."""
 
@@ -205,7 +203,7 @@ def search_approximation(problem: Problem, theta: Reals, method: str, stop: Stop
         best, before, total = np.maximum(_with(problem, theta, free), least), float(value.sum()), total + steps
         value, slopes, _ = approximate_slopes(problem, best, method, held.get("eta"))
         left = slopes.sum(axis=0) @ inverse_spread(slopes) @ slopes.sum(axis=0)
-        if early == STOPPED or left < LEFT or before - float(value.sum()) < SPENT:
+        if early == STOPPED or left < SPENT or before - float(value.sum()) < SPENT:
             message = early
             break
     return Found(best, float(value.sum()), slopes, total, message or "nothing is left to gain", not message)
