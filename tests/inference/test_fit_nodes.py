@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from livingdrug.inference.residual import additive, combined, log_additive
 from livingdrug.inference.saem import Saem, SaemSettings
 from livingdrug.inference.statistical import Endpoint, Estimate, Mixture, StatisticalModel
 from livingdrug.inference.uncertainty import of_nodes
-from livingdrug.model import exp, lognormal, time
+from livingdrug.model import Model, ddt, exp, lognormal, output, parameter, state, time
 
 TIMES = np.array([0.5, 1.0, 2.0, 4.0, 7.0])
 
@@ -70,6 +71,25 @@ def test_louis_information_is_minus_the_second_derivative_of_the_likelihood_over
     expected = 0.5 * (np.array(by) + np.array(by).T)
     scale = np.sqrt(np.abs(np.diag(expected)))
     assert np.abs((found - expected) / scale[:, None] / scale).max() < 3e-4
+
+
+class Declining(Model):
+    """The same decline, solved."""
+
+    start = parameter(7.0, "cell", "cells at first")
+    rate = parameter(0.3, "1/day", "rate of decline")
+    cells = state("cell", "cells", initial=start, floor=1e-9)
+    equations = {ddt(cells): -rate * cells}
+    outputs = {"value": output(cells, "cell", "cells")}
+
+
+def test_the_information_of_a_solved_model_counts_all_points_of_a_grid() -> None:
+    """625 of them, more than are enough where points are drawn: it is that of the closed form."""
+    model = decline("full")
+    problems = [Problem(one, declines()) for one in (replace(model, structure=Declining), model)]
+    found, expected = (of_nodes(p, quadrature_nodes(p, p.theta, 25), p.theta).information for p in problems)
+    scale = np.sqrt(np.diag(expected))
+    assert np.abs((found - expected) / scale[:, None] / scale).max() < 1e-3
 
 
 def test_replicates_of_even_points_know_their_own_error() -> None:

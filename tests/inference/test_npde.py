@@ -110,6 +110,18 @@ def test_intervals_and_values_above_a_limit(some_fit):
     assert stats.kstest(places, "uniform").pvalue > 0.01
 
 
+def test_simulated_values_that_are_gone_are_the_lowest():
+    """Two of four simulations are gone on day 2: a value above the other two lies above all."""
+    simulated = np.array([[1.0, -np.inf], [2.0, -np.inf], [3.0, 5.0], [4.0, 6.0]])
+    none, value, random = np.full(2, np.nan), np.array([2.5, 6.5]), np.random.default_rng(1)
+    alone, whole = errors_of_subject(value, none, none, simulated, np.full(2, -np.inf), random)
+    assert stats.norm.cdf(alone[1]) > 4 / 5
+    assert 2 / 5 < stats.norm.cdf(alone[0]) < 3 / 5
+    assert np.isfinite(whole).all()
+    gone = np.column_stack([simulated[:, 0], np.full(4, -np.inf)])  # in all of them: nothing can be said
+    assert np.isnan(errors_of_subject(value, none, none, gone, np.full(2, -np.inf), random)[0][1])
+
+
 def test_rows_are_named_by_their_key_and_the_same_seed_gives_the_same_errors(some_fit):
     there = at_truth(some_fit, simulated(20, 20.0, 11))
     one, two = npde(there, 200, seed=1), npde(there, 200, seed=1)

@@ -176,6 +176,21 @@ def test_strata_and_groups_of_times(fitted):
     assert found.quantiles["SAMPLES"].tolist() == [COUNT] * 12
 
 
+def test_simulated_values_that_are_gone_lie_below_any_limit(fitted):
+    """A straight decline crosses zero before day 10 in those whose k is above 0.1: half of the simulated patients."""
+    top, k = symbols("top", "k")
+    form = ClosedForm("straight", covariate("DOSE") * top * (1 - k * time))
+    parameters = {"top": Estimate(10.0, lognormal(0.4)), "k": Estimate(0.1, lognormal(0.2))}
+    there = at(fitted, data(limit=0.5), StatisticalModel(form, parameters, Endpoint("value", log_additive(0.3))))
+    drawn, last = simulate(there, 200, 3), there.problem.rows.time == 10.0
+    assert not np.isnan(drawn).any()
+    assert not np.isinf(drawn[:, there.problem.rows.time < 4.0]).any()
+    error = 0.5 / np.sqrt(200 * last.sum())
+    assert np.isneginf(drawn[:, last]).mean() == pytest.approx(0.5, abs=4 * error)
+    table = vpc(there, replicates=200, seed=3).below
+    assert float(table["MIDDLE"].iloc[-1]) > 0.5  # those, and some that lie between nothing and the limit
+
+
 def test_quantiles_next_to_a_limit():
     low, values = -np.inf, np.array([-np.inf, -np.inf, 1.0, 3.0, 7.0])
     assert quantiles_with_limits(values, [0.0, 0.25, 0.3, 0.5, 0.75, 1.0]).tolist() == [low, low, low, 1.0, 3.0, 7.0]

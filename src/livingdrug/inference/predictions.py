@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from livingdrug.errors import InputError
 from livingdrug.inference.nodes import Nodes, importance_nodes
-from livingdrug.inference.problem import Problem
+from livingdrug.inference.problem import NOTHING, Problem
 
 if TYPE_CHECKING:
     from livingdrug.inference.result import FitResult
@@ -87,7 +88,10 @@ def eta_samples(result: FitResult, count: int, seed: int) -> Reals:
 
 
 def simulate(result: FitResult, replicates: int, seed: int) -> Reals:
-    """New subjects with the designs, covariates and doses of the data; values on the endpoints' scales, no limits."""
+    """New subjects with the designs, covariates and doses of the data; values on the endpoints' scales, no limits.
+
+    Where a prediction is nothing and its logarithm is asked for, the value is ``-inf``: below any limit.
+    """
     if replicates < 1:
         raise InputError(f"simulate: replicates must be at least 1, got {replicates}")
     problem, theta = result.problem, result.theta_
@@ -100,7 +104,12 @@ def simulate(result: FitResult, replicates: int, seed: int) -> Reals:
         degrees = problem.model.ends[k].residual.degrees
         if np.isfinite(degrees):
             noise[:, at] /= np.sqrt(random.chisquare(degrees, (replicates, len(at))) / degrees)
-    return f + deviations(problem, theta, f) * noise
+    found = f + deviations(problem, theta, f) * noise
+    for k, at in enumerate(problem.endpoint_rows):
+        factor = problem.log_factor(k)
+        if factor is not None:
+            found[:, at] = np.where(f[:, at] <= factor * math.log(NOTHING), -np.inf, found[:, at])
+    return found
 
 
 def _simulated(problem: Problem, theta: Reals, eta: Reals, random: np.random.Generator) -> Reals:

@@ -107,12 +107,17 @@ class Problem(ParameterVector):
             found[2][..., diagonal, diagonal] += found[1] * bend[:, unit]
         if order:
             found[1] *= slope[:, unit]
-        for k, endpoint in enumerate(self.model.ends):
-            scale = "log" if endpoint.residual.logarithmic else endpoint.scale
-            if scale != "natural":
-                at = self.parts[k]
-                _take_logarithm(found, at, 1.0 if scale == "log" else 1.0 / LOG10, ~self.rows.points[at])
+        for k, at in enumerate(self.parts):
+            factor = self.log_factor(k)
+            if factor is not None:
+                _take_logarithm(found, at, factor, ~self.rows.points[at])
         return Predicted(*found)
+
+    def log_factor(self, k: int) -> float | None:
+        """What natural logarithms are multiplied with on the scale of an endpoint; None where it is no logarithm."""
+        end = self.model.ends[k]
+        scale = "log" if end.residual.logarithmic else end.scale
+        return {"natural": None, "log": 1.0, "log10": 1.0 / LOG10}[scale]
 
     def by_effects(self, slopes: Reals) -> Reals:
         """Derivatives by random effects from those by parameters, along the last axis."""
@@ -313,13 +318,15 @@ def _likelihood(found: Reals) -> Reals:
 def _take_logarithm(found: list[Reals], at: Any, factor: float, intervals: NDArray[np.bool_]) -> None:
     """Replace predictions by their logarithms, and the derivatives accordingly.
 
-    Nothing has no logarithm, nor what a solver's rounding leaves below it. A measured value is impossible there; one
-    below a limit is certain, and stays so nearby.
+    Nothing has no logarithm, nor what a solver's rounding leaves below it. A measured value is impossible there, and
+    has no slope; one below a limit is certain, and stays so nearby.
     """
     with np.errstate(all="ignore"):
         f = found[0][:, at]
         none = intervals & (f < NOTHING)
         f = np.where(none, NOTHING, f)
+        if len(found) == 1:
+            f = np.maximum(f, 0.0)  # a simulated value there lies below any limit, not above all others as NaN does
         if len(found) > 1:
             relative = found[1][:, at] / f[..., None]
             relative[none] = 0.0

@@ -34,7 +34,7 @@ KINDS = ("information", "scores", "sandwich")
 ROUNDING = 1e-11
 """Least eigenvalue of an information matrix with ones on its diagonal that is more than rounding."""
 ENOUGH = 250
-"""Nodes of each subject, or a quarter of all, whose mean curvature is taken for that of all where models are solved: it
+"""Drawn nodes of each subject, or a quarter of all, whose mean curvature is that of all where models are solved: it
 costs as many solves as there are typical values without spread, and subjects average out what they miss."""
 STEP, STEP_OF_NODES = 1e-3, 1e-5
 """Steps of the differences of slopes, on the working scale; the slopes of a likelihood over nodes are exact."""
@@ -99,7 +99,9 @@ def _mean_curvature(problem: Problem, nodes: AnyNodes, theta: Reals) -> Reals:
     others = [k for k, entry in enumerate(free) if entry not in shares]
     of_prior = [k for k, entry in enumerate(free) if entry in prior]
     for part, chance in zip(parts, chances, strict=True):
-        some = part if problem.model.structure.exact_curvature else part.first(max(ENOUGH, len(part.centred) // 4))
+        some = part
+        if part.random and not problem.model.structure.exact_curvature:  # the first points of a grid are a corner of it
+            some = part.first(max(ENOUGH, len(part.centred) // 4))
         rows = some.held_curvature(theta, some.weights(theta) * chance, problem.free[slow].tolist(), size)
         total[np.ix_(slow, others)] += rows[:, others]
         total[np.ix_(of_prior, slow)] += rows[:, of_prior].T  # points that move with a loose entry change their prior
