@@ -145,9 +145,12 @@ def run_study(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(fit_one, r, m, study) for r, m in todo]
         for left, one in zip(range(len(todo) - 1, -1, -1), running, strict=True):
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(one.result()) + "\n")
+            if one.exception() is None:  # else the others are kept all the same
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(one.result()) + "\n")
             yield left
+        for one in running:
+            one.result()
 
 
 @dataclass(frozen=True)

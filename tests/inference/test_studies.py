@@ -12,6 +12,7 @@ import pytest
 from benchmarks import design_study, studies
 
 from livingdrug.engine.solve import solve
+from livingdrug.errors import InputError
 from livingdrug.inference.problem import Problem
 from livingdrug.library.mueller_schoell2021 import MuellerSchoell2021
 
@@ -67,6 +68,14 @@ def test_a_small_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "M1: bias" in studies.page(found, SMALL)
 
 
+@pytest.mark.slow
+def test_a_fit_that_cannot_be_made_leaves_the_others_kept(tmp_path: Path) -> None:
+    store = tmp_path / "store.jsonl"
+    with pytest.raises(InputError, match="M99"):
+        list(studies.run_study(store, 1, ["M99", "M3"], SMALL, 1))
+    assert [one["method"] for one in studies.stored(store)] == ["M3"]
+
+
 # -- the study of a published design ----------------------------------------------------------------------------------
 def test_trials_are_sampled_as_the_design_says() -> None:
     """Three days in the windows of klima2026 with four phenotypes each, and three volumes, of 60 patients."""
@@ -81,15 +90,19 @@ def test_trials_are_sampled_as_the_design_says() -> None:
     assert set(seen.time[~cells]) == {0.0, 30.0, 90.0}
     assert (seen.value[~cells] >= design_study.LEAST_VOLUME).all()
     assert not seen.censoring[cells].any()
+    gone = design_study.simulate(71, "windows").observations  # one of its patients kills so fast that no tumour is left
+    assert np.isfinite(gone.value).all()
 
 
 def test_the_model_of_the_study_is_the_published_one() -> None:
-    """Covariates of the expansion give the courses that the structure's own transplant and ratio give."""
-    problem = Problem(design_study.model(), design_study.simulate(0, "fixed days"))
+    """Typical courses of the patients are those that the library solves with their class, transplant and ratio."""
+    data = design_study.simulate(0, "fixed days")
+    problem = Problem(design_study.model(), data)
     found = np.exp(problem.predict(problem.theta[None], np.zeros((1, 60, problem.d))).f[0])
-    rows, covariates = problem.rows, design_study.simulate(0, "fixed days").covariates
-    for who in (0, 1, 2, 3):
-        given = {name: float(covariates[column].values[who]) for column, name in design_study.COVARIATES.items()}
+    rows = problem.rows
+    low = int(np.flatnonzero(data.covariates["LOW"].values)[0])
+    for who in (0, 1, 2, low):
+        given = {name: float(data.covariates[column].values[who]) for name, column in design_study.KNOWN.items()}
         mine = rows.subject == who
         for k, end in enumerate(problem.model.ends):
             at = mine & (rows.endpoint == k)
@@ -108,8 +121,11 @@ def test_the_page_of_the_design_says_what_made_up_fits_hold() -> None:
     ]  # fmt: skip
     page = design_study.page(records, design_study.STUDY)
     assert "| `effector_death` | 0.518 | +10.0 ± 20.8 % | +3.6 % | +10.0 % | 50 % |" in page
-    exponent = "| `reference_expansion:RATIO` | -0.385 | +10.0 ± 20.8 % |  | +10.0 % | 75 % |"
+    exponent = "| `ratio_exponent` | -0.385 | +10.0 ± 20.8 % |  | +10.0 % | 75 % |"
     assert exponent in page  # 0.4 / 0.12 is too far
+    killing = "| windows | `central_killing` | +10.0 % | within 20 % | -10 to +30 %, width 40 | width at most 70 |"
+    assert killing in page
+    assert "cover 50 to 75 %" in page
     assert "4 trials, 4 fits converged" in page
 
 

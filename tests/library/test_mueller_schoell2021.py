@@ -21,11 +21,14 @@ P = {name: p.value for name, p in MuellerSchoell2021.parameters.items()}
 TABLE_1 = {
     "reference_expansion": 0.00846, "least_expansion": 0.000700, "transplant_effect": 2.53, "ratio_exponent": -0.385,
     "half_expansion_car_t": 1.13, "naive_differentiation": 0.140, "central_differentiation": 0.191,
-    "memory_differentiation": 0.355, "effector_death": 0.518, "memory_death": 0.0104, "naive_division": 0.0005,
-    "memory_division": 0.007, "naive_killing": 2.57, "central_killing": 4.04, "memory_killing": 3.78,
-    "effector_killing": 4.24, "half_kill_volume": 276, "tumour_growth": 0.0023, "tumour_capacity": 5000,
+    "memory_differentiation": 0.355, "effector_death": 0.518, "naive_division": 0.0005, "memory_division": 0.007,
+    "central_killing": 4.04, "half_kill_volume": 276, "tumour_growth": 0.0023, "tumour_capacity": 5000,
     "car_t_at_start": 0.1,
 }  # fmt: skip
+TIED = {"naive": 2.57, "memory": 3.78, "effector": 4.24}
+"""Killing per cell of a phenotype, mL uL/cell/day: the table derives it from that of central memory cells."""
+LOST = 0.02 * 0.518
+"""Death of naive and memory cells, per day: a fiftieth of the effectors'."""
 
 
 def solve(values, days, **options):
@@ -36,7 +39,9 @@ def solve(values, days, **options):
 
 def test_values_are_those_of_the_table():
     assert {name: P[name] for name in TABLE_1} == TABLE_1
-    assert P["memory_death"] == pytest.approx(0.02 * P["effector_death"], rel=0.005)  # fixed so, three digits
+    for phenotype, killing in TIED.items():
+        assert P[f"{phenotype}_killing_ratio"] * P["central_killing"] == pytest.approx(killing, rel=1e-12)
+    assert P["memory_death_ratio"] * P["effector_death"] == pytest.approx(0.0104, rel=0.005)  # printed, three digits
 
 
 def test_spreads_are_those_of_the_table():
@@ -89,19 +94,30 @@ def test_covariates_act_on_the_expansion_as_equations_10_and_11_say():
     step = 1e-4
     naive = solve(cases, [0.0, step], outputs=["naive"]).values[:, :, 0]
     rate = (naive[:, 1] - naive[:, 0]) / step
-    v = (rate - (0.0005 - 0.140 - 0.0104) * 0.1) / (85.7 * 0.1 / 1.23)
+    v = (rate - (0.0005 - 0.140 - LOST) * 0.1) / (85.7 * 0.1 / 1.23)
     assert v == pytest.approx(expected, rel=2e-4)  # first order in the step
 
 
 def test_without_tumour_cells_decay_and_without_cells_the_tumour_is_logistic():
     days = np.array([0.0, 10.0, 90.0])
     found = solve({"baseline_tumour_volume": [0.0, 85.7], "car_t_at_start": [0.1, 0.0]}, days)
-    decay = 0.1 * np.exp((0.0005 - 0.140 - 0.0104) * days)
+    decay = 0.1 * np.exp((0.0005 - 0.140 - LOST) * days)
     assert found["car_t_naive_blood"][0] == pytest.approx(decay, rel=1e-6)
     assert not found["tumour_volume"][0].any()
     logistic = 5000 / (1 + (5000 / 85.7 - 1) * np.exp(-0.0023 * days))
     assert found["tumour_volume"][1] == pytest.approx(logistic, rel=1e-7)
     assert not found["car_t_blood"][1].any()
+
+
+def test_a_patient_kills_with_all_phenotypes_alike():
+    """At the start the tumour shrinks by the sum of the table's four rates, all of them twice as fast in a patient
+    whose central memory cells kill twice as much (decision 0029)."""
+    step = 1e-4
+    volume = solve({"central_killing": [4.04, 8.08]}, [0.0, step], outputs=["tumour_volume"]).values[:, :, 0]
+    growth = 0.0023 * 85.7 * (1 - 85.7 / 5000)
+    killed = growth - (volume[:, 1] - volume[:, 0]) / step
+    expected = 0.1 * (4.04 + sum(TIED.values())) * 85.7 / (276 + 85.7)
+    assert killed == pytest.approx([expected, 2 * expected], rel=2e-4)  # first order in the step
 
 
 def test_phenotypes_add_up():

@@ -17,6 +17,7 @@ REFERENCE_SHARE = 0.803
 
 _TABLE = "nlmixr2lib: MuellerSchoell_2021_axicabtageneCiloleucel_qsp, table 1"
 _FIXED = _TABLE + ", fixed"
+_TIED = _TABLE + ", derived there from V_52 by ratios of the laboratory"
 _PATIENTS = "nlmixr2lib: MuellerSchoell_2021_axicabtageneCiloleucel_qsp, supplementary table S1"
 
 
@@ -112,9 +113,9 @@ class MuellerSchoell2021(Model):
     effector_death = parameter(
         0.518, "1/day", "death rate of effector cells (relative error 13 %)", symbol="k_e4", source=_TABLE
     )
-    memory_death = parameter(
-        0.0104, "1/day", "death rate of naive and memory cells", symbol="k_e",
-        source=_FIXED + " to 0.02 of the effectors' (ratio of stein2019)",
+    memory_death_ratio = parameter(
+        0.02, "1", "death rate of naive and memory cells per that of effectors (together 0.0104 per day)",
+        symbol="rho_e", source=_FIXED + " (ratio of stein2019)",
     )  # fmt: skip
     naive_division = parameter(
         0.0005, "1/day", "rate at which naive cells divide without tumour", symbol="k_p1", source=_FIXED
@@ -122,19 +123,22 @@ class MuellerSchoell2021(Model):
     memory_division = parameter(
         0.007, "1/day", "rate at which memory cells divide without tumour", symbol="k_p2", source=_FIXED
     )
-    naive_killing = parameter(
-        2.57, "mL*uL/cell/day", "largest killing per naive cell", symbol="V_51", source=_FIXED
-    )  # fmt: skip
     central_killing = parameter(
         4.04, "mL*uL/cell/day", "largest killing per central memory cell (relative error 39 %)", symbol="V_52",
         source=_TABLE, spread=lognormal(sqrt(log(1 + 3.07**2))),
     )  # fmt: skip
-    memory_killing = parameter(
-        3.78, "mL*uL/cell/day", "largest killing per effector memory cell", symbol="V_53", source=_FIXED
-    )
-    effector_killing = parameter(
-        4.24, "mL*uL/cell/day", "largest killing per effector cell", symbol="V_54", source=_FIXED
-    )
+    naive_killing_ratio = parameter(
+        2.57 / 4.04, "1", "killing per naive cell, as a multiple of that per central memory cell", symbol="rho_N",
+        source=_TIED,
+    )  # fmt: skip
+    memory_killing_ratio = parameter(
+        3.78 / 4.04, "1", "killing per effector memory cell, as a multiple of that per central memory cell",
+        symbol="rho_EM", source=_TIED,
+    )  # fmt: skip
+    effector_killing_ratio = parameter(
+        4.24 / 4.04, "1", "killing per effector cell, as a multiple of that per central memory cell", symbol="rho_Eff",
+        source=_TIED,
+    )  # fmt: skip
     half_kill_volume = parameter(
         276.0, "mL", "tumour volume at which killing is half its largest rate (relative error 33 %)", symbol="K_M5",
         source=_TABLE, limits=(1e-6, float("inf")),
@@ -166,11 +170,12 @@ class MuellerSchoell2021(Model):
         low_expansion * least_expansion
         + (1 - low_expansion) * reference_expansion * cd4_cd8_ratio**ratio_exponent
     ) * tumour  # fmt: skip
-    killing = (
-        naive_killing * naive
-        + central_killing * central_memory
-        + memory_killing * effector_memory
-        + effector_killing * effector
+    memory_death = memory_death_ratio * effector_death
+    killing = central_killing * (
+        naive_killing_ratio * naive
+        + central_memory
+        + memory_killing_ratio * effector_memory
+        + effector_killing_ratio * effector
     )
 
     equations = {
@@ -210,10 +215,11 @@ class MuellerSchoell2021(Model):
         "The published areas under the curve follow from the sampling days (7, 14 and one of 25 to 28), not from the "
         "course itself, which gives 29 per cent more.",
         "No dose enters: all phenotypes start at an imputed number, and distribution in the first days is left out.",
-        "Growth and capacity of the tumour and the death of naive and memory cells were fixed, not estimated; the "
-        "killing of three phenotypes was tied to that of the fourth by values of the laboratory.",
-        "The random effect on killing acts on central memory cells only, as published (307 per cent); that on the "
-        "expansion acts in the reference class only.",
+        "Growth and capacity of the tumour were fixed, not estimated; the death of naive and memory cells was tied to "
+        "that of effectors, the killing of three phenotypes to that of the fourth by values of the laboratory.",
+        "The random effect on killing (307 per cent) acts on all four phenotypes, which are tied; the transcription "
+        "lets it act on central memory cells only (decision 0029). That on the expansion acts in the reference class "
+        "only.",
         "The residual error of the logarithms (standard deviations 0.547, 0.743, 0.944 and 0.636 for the four "
         "phenotypes, 0.918 for the volume) is not part of the model.",
         "Antigen loss, exhaustion, normal T cells and cytokines are not in the model.",
