@@ -88,7 +88,6 @@ def simulate(replicate: int, design: str, subjects: int = STUDY.subjects) -> Eve
     eta = random.standard_normal((1, subjects, problem.d)) @ problem.cholesky(problem.theta[None])[0].T
     scatter = np.exp([problem.theta[place.start] for place in problem.sigma])[problem.rows.endpoint]
     clean = problem.predict(problem.theta[None], eta).f[0]
-    clean[np.isnan(clean) & (table[:, 2] == phenotypes)] = -np.inf  # gone, and a solver's rounding below nothing
     return data(np.exp(clean + scatter * random.standard_normal(len(clean))))
 
 

@@ -135,7 +135,10 @@ def stored(path: Path) -> list[dict[str, Any]]:
 def run_study(
     path: Path, replicates: int, methods: Iterable[str], study: Study, workers: int, fit_one: Fit = fit_once
 ) -> Iterator[int]:
-    """Fit by ``fit_one`` what is not in the store yet; yields how many are still to be done."""
+    """Fit by ``fit_one`` what is not in the store yet; yields how many are still to be done.
+
+    A fit that raises leaves the others in the store; the first such error is raised when all are done.
+    """
     done = {(one["replicate"], one["method"]) for one in stored(path)}
     todo = [(r, m) for m in methods for r in range(replicates) if (r, m) not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +148,7 @@ def run_study(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(fit_one, r, m, study) for r, m in todo]
         for left, one in zip(range(len(todo) - 1, -1, -1), running, strict=True):
-            if one.exception() is None:  # else the others are kept all the same
+            if one.exception() is None:
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(one.result()) + "\n")
             yield left

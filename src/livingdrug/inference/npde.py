@@ -131,7 +131,7 @@ def errors_of_subject(
     """
     from scipy.special import ndtri
 
-    simulated = _filled(_kept(simulated), limits, random)
+    simulated = _filled(_nothing_as_lowest(simulated), limits, random)
     place = _places(value, low, high, simulated, random)
     filled = np.where(np.isnan(value), _at_place(simulated, place), value)
     mean, spread = simulated.mean(axis=0), np.cov(simulated, rowvar=False).reshape(len(value), len(value))
@@ -146,7 +146,7 @@ def errors_of_subject(
     return alone, whole
 
 
-def _kept(simulated: Reals) -> Reals:
+def _nothing_as_lowest(simulated: Reals) -> Reals:
     """Put the lowest other simulated value of the row where nothing is left: ranks stay, and a covariance exists."""
     lowest = np.min(simulated, axis=0, where=np.isfinite(simulated), initial=np.inf)
     return np.where(np.isneginf(simulated), np.where(np.isfinite(lowest), lowest, 0.0), simulated)
