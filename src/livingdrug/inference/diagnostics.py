@@ -179,9 +179,14 @@ def _dense(data: EventData, points: int) -> EventData:
 
 # -- effects ----------------------------------------------------------------------------------------------------------
 def classes(result: FitResult) -> Any:
-    """Return the class of a mixture that each subject belongs to: ``ID``, ``CLASS`` (the likeliest), ``CHANCE`` of it.
+    """Return the class of a mixture that each subject belongs to, given the data.
 
-    Then one column ``chance(...)`` per class, ``reference`` first. Without a mixture all are of that class.
+    Args:
+        result: a fit.
+
+    Returns:
+        pandas table, one row per subject: ``ID``, ``CLASS`` (the likeliest), ``CHANCE`` of it (0 to 1), and one column
+        ``chance(...)`` per class, ``reference`` first. Without a mixture all subjects are of that class.
     """
     import pandas as pd
 

@@ -88,9 +88,20 @@ def eta_samples(result: FitResult, count: int, seed: int) -> Reals:
 
 
 def simulate(result: FitResult, replicates: int, seed: int) -> Reals:
-    """New subjects with the designs, covariates and doses of the data; values on the endpoints' scales, no limits.
+    """Simulate new subjects with the designs, covariates and doses of the data.
 
-    Where a prediction is nothing and its logarithm is asked for, the value is ``-inf``: below any limit.
+    Args:
+        result: a fit, at whose estimates effects and residuals are drawn.
+        replicates: simulated data sets.
+        seed: of the draws.
+
+    Returns:
+        Values in the units and on the scales of the endpoints (logarithms where the residual is that of logarithms),
+        without limits, shape (replicate, row). Where a prediction is nothing and its logarithm is asked for, the value
+        is ``-inf``: below any limit. NaN where a model could not be solved.
+
+    Raises:
+        InputError: fewer than one replicate.
     """
     if replicates < 1:
         raise InputError(f"simulate: replicates must be at least 1, got {replicates}")
